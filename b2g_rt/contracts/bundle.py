@@ -1,0 +1,360 @@
+"""The model bundle: what offline training hands to the live service, verified when it is loaded.
+
+    manifest.json      everything but the numbers, and the SHA-256 of every other file
+    decoder.onnx       features (1, channel) float32, window_idx (1,) int64 -> latent (1, latent) float32
+    generator.onnx     w (1, 1, latent) float32 -> image: uint8 (1, row, col, rgb), or float32 (1, rgb, row, col) in [-1, 1]
+    statistics.npz     channel_mean, channel_sd (channel,), latent_mean (latent,); float64
+    stimuli.npz        id (stimulus,), latent (stimulus, latent) float32: stimuli whose latents are known
+    reference.npz      features, window_idx, latents, w, image: inputs and the outputs they must give
+
+Files from outside are data: no pickle is read. Running the reference inputs is the caller's part (it knows the
+provider); comparing is done here. Knows nothing of ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.windows import WindowSpec
+from b2g_rt.errors import BundleError
+
+SCHEMA_VERSION = 1
+FILES = ("decoder.onnx", "generator.onnx", "statistics.npz", "stimuli.npz", "reference.npz")
+LATENT_TOLERANCE = 1e-3  # of the reference latents' SD: other providers and CPUs round differently
+IMAGE_TOLERANCE = 3  # grey levels of 255, mean over the picture
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Normalisation(_Model):
+    """How raw MUA becomes z units; ``running`` starts from the statistics and follows the day, causally."""
+
+    kind: Literal["frozen", "running"] = "frozen"
+    block_samples: int = 1000
+    time_constant_s: float = 300.0
+
+
+class ImageShape(_Model):
+    """What the generator returns."""
+
+    height: int
+    width: int
+    layout: Literal["row_col_rgb_uint8", "rgb_row_col_float32"]
+
+
+class Manifest(_Model):
+    """``manifest.json``; every key is required unless it has a default."""
+
+    schema_version: int
+    name: str
+    decoder_kind: Literal["per_window", "fixed"]
+    channel_map: dict[str, Any]
+    windows: dict[str, Any]
+    unit: str
+    normalisation: Normalisation
+    n_latents: int
+    image: ImageShape
+    simulated: bool
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    sources: dict[str, str] = {}
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stimuli:
+    """Stimuli whose latents are known; ``latent``: float32, axes (stimulus, latent)."""
+
+    ids: tuple[str, ...]
+    latent: NDArray[np.float32] = field(repr=False)
+
+    def position(self, stimulus: str) -> int | None:
+        """Return the row of a stimulus id, or None."""
+        try:
+            return self.ids.index(stimulus)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Inputs, and the outputs they must give.
+
+    ``features`` float32 (window, channel); ``window_idx`` int64 (window,); ``latents`` float32 (window, latent);
+    ``w`` float32 (image, latent); ``images`` uint8 (image, row, col, rgb).
+    """
+
+    features: NDArray[np.float32]
+    window_idx: NDArray[np.int64]
+    latents: NDArray[np.float32]
+    w: NDArray[np.float32]
+    images: NDArray[np.uint8]
+
+
+class ModelBundle:
+    """A bundle whose every file was verified against its manifest.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    hash : str
+        SHA-256 of ``manifest.json``, which names the hashes of all files: it identifies the bundle.
+    channels : ChannelMap
+    windows : WindowSpec
+    channel_mean, channel_sd : float64, axes (channel,)
+    latent_mean : float32, axes (latent,)
+    stimuli : Stimuli
+
+    Raises
+    ------
+    BundleError
+        Missing directory, manifest or file; another schema version; a file that is not the one that was written;
+        contents that contradict the manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        raw = _read(path, "manifest.json")
+        self.hash = hashlib.sha256(raw).hexdigest()
+        self.manifest = _parse_manifest(path, raw)
+        for name in FILES:
+            self._verify(name)
+        self.channels = ChannelMap.from_dict(self.manifest.channel_map)
+        self.windows = WindowSpec.from_dict(self.manifest.windows)
+        n_channels, n_latents = self.channels.n_channels, self.manifest.n_latents
+        stats = self._arrays(
+            "statistics.npz",
+            {
+                "channel_mean": (n_channels,),
+                "channel_sd": (n_channels,),
+                "latent_mean": (n_latents,),
+            },
+        )
+        self.channel_mean: NDArray[np.float64] = stats["channel_mean"].astype(np.float64)
+        self.channel_sd: NDArray[np.float64] = stats["channel_sd"].astype(np.float64)
+        self.latent_mean: NDArray[np.float32] = stats["latent_mean"].astype(np.float32)
+        known = self._arrays("stimuli.npz", {"id": (None,), "latent": (None, n_latents)})
+        self.stimuli = Stimuli(
+            tuple(str(i) for i in known["id"]), known["latent"].astype(np.float32)
+        )
+
+    @property
+    def n_windows(self) -> int:
+        """Decoders in the bundle: one per window position, or 1 when fixed."""
+        return self.windows.n_windows if self.manifest.decoder_kind == "per_window" else 1
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the bundle's files."""
+        return self.path / name
+
+    def reference(self) -> Reference:
+        """Return the reference inputs and outputs."""
+        n_channels, n_latents = self.channels.n_channels, self.manifest.n_latents
+        image = self.manifest.image
+        a = self._arrays(
+            "reference.npz",
+            {
+                "features": (None, n_channels),
+                "window_idx": (None,),
+                "latents": (None, n_latents),
+                "w": (None, n_latents),
+                "images": (None, image.height, image.width, 3),
+            },
+        )
+        return Reference(
+            a["features"].astype(np.float32),
+            a["window_idx"].astype(np.int64),
+            a["latents"].astype(np.float32),
+            a["w"].astype(np.float32),
+            a["images"].astype(np.uint8),
+        )
+
+    def check_decoder(
+        self, decode: Callable[[NDArray[np.float32], int], NDArray[np.float32]], provider: str
+    ) -> float:
+        """Run the reference features through ``decode`` and compare.
+
+        Returns
+        -------
+        float
+            Worst difference, in SDs of the reference latents.
+
+        Raises
+        ------
+        BundleError
+            It exceeds LATENT_TOLERANCE: these are not the weights that were tested.
+        """
+        reference = self.reference()
+        scale = float(reference.latents.std()) or 1.0
+        got = [
+            decode(f, int(k)) for f, k in zip(reference.features, reference.window_idx, strict=True)
+        ]
+        worst = float(np.abs(np.stack(got) - reference.latents).max()) / scale
+        if not worst <= LATENT_TOLERANCE:
+            raise BundleError(
+                f"bundle {self.path}: decoder.onnx on {provider} differs from the reference latents by {worst:.3g} SD, "
+                f"expected at most {LATENT_TOLERANCE:g}. The weights are not the tested ones: make the bundle again."
+            )
+        return worst
+
+    def check_generator(
+        self, render: Callable[[NDArray[np.float32]], NDArray[np.uint8]], provider: str
+    ) -> float:
+        """Run the reference latents through ``render`` and compare; see ``check_decoder``.
+
+        Returns
+        -------
+        float
+            Largest mean absolute difference of a picture, grey levels.
+        """
+        reference = self.reference()
+        worst = 0.0
+        for w, image in zip(reference.w, reference.images, strict=True):
+            worst = max(worst, float(np.abs(render(w).astype(np.int16) - image).mean()))
+        if not worst <= IMAGE_TOLERANCE:
+            raise BundleError(
+                f"bundle {self.path}: generator.onnx on {provider} differs from the reference pictures by {worst:.1f} "
+                f"grey levels, expected at most {IMAGE_TOLERANCE}. The weights are not the tested ones: make the "
+                "bundle again."
+            )
+        return worst
+
+    def _verify(self, name: str) -> None:
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise BundleError(
+                f"bundle {self.path}: manifest.json names no '{name}', expected its SHA-256."
+            )
+        found = hashlib.sha256(_read(self.path, name)).hexdigest()
+        if found != expected:
+            raise BundleError(
+                f"bundle {self.path}: {name} has SHA-256 {found[:12]}..., manifest.json says {expected[:12]}.... "
+                "The file was changed or is incomplete: copy the bundle again."
+            )
+
+    def _arrays(
+        self, name: str, shapes: Mapping[str, tuple[int | None, ...]]
+    ) -> dict[str, NDArray[Any]]:
+        where = f"bundle {self.path}: {name}"
+        try:
+            with np.load(self.path / name, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in shapes}
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{where}: {error}, expected arrays {', '.join(shapes)}.") from None
+        for key, shape in shapes.items():
+            found = arrays[key].shape
+            if len(found) != len(shape) or any(
+                s is not None and s != f for s, f in zip(shape, found, strict=True)
+            ):
+                raise BundleError(
+                    f"{where}: {key} has shape {found}, manifest.json implies {shape}."
+                )
+        return arrays
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return (path / name).read_bytes()
+    except FileNotFoundError:
+        what = name if path.is_dir() else "the directory"
+        raise BundleError(
+            f"bundle {path}: {what} is missing, expected manifest.json, {', '.join(FILES)}. Check the path, "
+            "or make one with b2g-offline fit."
+        ) from None
+    except OSError as error:
+        raise BundleError(
+            f"bundle {path}: {name}: {error.strerror}, expected a readable file."
+        ) from None
+
+
+def _parse_manifest(path: Path, raw: bytes) -> Manifest:
+    where = f"bundle {path}: manifest.json"
+    try:
+        data = json.loads(raw)
+    except ValueError as error:
+        raise BundleError(f"{where}: {error}, expected JSON.") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{where}: schema version {version}, this program reads {SCHEMA_VERSION}. Use the release that made it, "
+            "or make it again."
+        )
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(p) for p in first["loc"])
+        raise BundleError(f"{where}: {key}: {first['msg'].lower()}.") from None
+
+
+def write_bundle(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes]) -> str:
+    """Write a bundle: all files, then the manifest with their hashes.
+
+    Parameters
+    ----------
+    path : Path
+        Directory; made if missing.
+    manifest : dict
+        The manifest's keys but ``schema_version`` and ``files``.
+    files : mapping of name to contents
+        All of FILES.
+
+    Returns
+    -------
+    str
+        The bundle's hash.
+
+    Raises
+    ------
+    BundleError
+        A file or a key is missing.
+    """
+    missing = [name for name in FILES if name not in files]
+    if missing:
+        raise BundleError(
+            f"bundle {path}: {', '.join(missing)} not given, expected all of {', '.join(FILES)}."
+        )
+    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
+    raw = json.dumps(
+        {"schema_version": SCHEMA_VERSION, **manifest, "files": hashes},
+        indent=1,
+        ensure_ascii=False,
+    ).encode()
+    _parse_manifest(path, raw)
+    path.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (path / name).write_bytes(files[name])
+    (path / "manifest.json").write_bytes(raw + b"\n")
+    return hashlib.sha256(raw + b"\n").hexdigest()
+
+
+def npz_bytes(**arrays: NDArray[Any]) -> bytes:
+    """Return arrays as one compressed .npz file's bytes, the same for the same arrays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.asarray(array), allow_pickle=False)
+            # A fixed date: np.savez stamps the wall clock into the file.
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, part.getvalue(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""ONNX Runtime: the one room that knows it. Sessions, providers, the decoder and the generator."""

@@ -1,0 +1,58 @@
+"""Latents to pictures: the bundle's generator, one picture at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.inference.onnx_model import OnnxModel, SessionRecord
+from b2g_rt.inference.providers import ProviderSettings
+
+
+class Generator:
+    """The bundle's generator, verified on the provider in use.
+
+    Parameters
+    ----------
+    bundle : ModelBundle
+    settings : ProviderSettings
+
+    Raises
+    ------
+    BundleError
+        Its pictures of the reference latents are not the reference pictures.
+    ProviderError
+        The provider cannot be had.
+    """
+
+    def __init__(self, bundle: ModelBundle, settings: ProviderSettings) -> None:
+        image = bundle.manifest.image
+        self._bytes = image.layout == "row_col_rgb_uint8"
+        shape = (
+            (1, image.height, image.width, 3) if self._bytes else (1, 3, image.height, image.width)
+        )
+        self._model = OnnxModel(
+            bundle.file("generator.onnx"),
+            settings,
+            {"w": (1, 1, bundle.manifest.n_latents), "image": shape},
+        )
+        self.worst_reference_error = bundle.check_generator(self.render, self.record.provider)
+
+    @property
+    def record(self) -> SessionRecord:
+        """Provider asked and got, device, threads, batch, version."""
+        return self._model.record
+
+    def render(self, latent: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Render one latent, float32, axes (latent,).
+
+        Returns
+        -------
+        uint8, axes (row, col, rgb); float pictures become bytes as in StyleGAN3: x * 127.5 + 128, clipped, truncated.
+        """
+        image = self._model.run({"w": latent[None, None]})["image"][0]
+        if self._bytes:
+            return np.asarray(image, np.uint8)
+        pixels = np.clip(image * 127.5 + 128, 0, 255).astype(np.uint8)
+        return np.asarray(pixels.transpose(1, 2, 0))

@@ -1,0 +1,136 @@
+"""Execution providers: what was asked for, what the session really uses, and why not.
+
+ONNX Runtime falls back to the CPU silently in every obvious call, so a session is opened with the fallback
+forbidden, asked which provider it uses, and compared with the request.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from b2g_rt.errors import ProviderError
+
+LOG = logging.getLogger(__name__)
+
+Request = Literal["auto", "cpu", "cuda", "tensorrt"]
+ORT_NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+_LIBRARIES = {
+    "cuda": "libonnxruntime_providers_cuda.so",
+    "tensorrt": "libonnxruntime_providers_tensorrt.so",
+}
+_INSTALL = {
+    "cuda": "Install the NVIDIA driver and: pip install 'b2g-rt[cuda]'",
+    "tensorrt": "Install the NVIDIA driver and: pip install 'b2g-rt[cuda]' tensorrt-cu13",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """What a session is opened with.
+
+    ``cache_key`` distinguishes TensorRT engines of models that share an architecture: the bundle's hash.
+    """
+
+    request: Request = "auto"
+    device_id: int = 0
+    threads: int = 1
+    gpu_mem_limit_mb: int = 0
+    tensorrt_cache: Path = Path(".b2g-cache/tensorrt")
+    cache_key: str = ""
+
+
+def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
+    """Return ONNX Runtime's ``providers`` argument for one kind of provider.
+
+    Notes
+    -----
+    TF32 is off and the arena grows only as asked, so results stay comparable and two sessions fit on a card.
+    """
+    import onnxruntime
+
+    if kind == "cpu":
+        return [ORT_NAMES["cpu"]]
+    cuda: dict[str, str] = {
+        "device_id": str(settings.device_id),
+        "use_tf32": "0",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+    if settings.gpu_mem_limit_mb:
+        cuda["gpu_mem_limit"] = str(settings.gpu_mem_limit_mb * 1024 * 1024)
+    if kind == "cuda":
+        return [(ORT_NAMES["cuda"], cuda)]
+    settings.tensorrt_cache.mkdir(parents=True, exist_ok=True)
+    prefix = f"{settings.cache_key[:16]}-ort{onnxruntime.__version__}-gpu{settings.device_id}-fp32"
+    tensorrt = {
+        "device_id": str(settings.device_id),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(settings.tensorrt_cache),
+        # Without a prefix of our own the cache confuses models of one architecture (onnxruntime#6455).
+        "trt_engine_cache_prefix": prefix,
+    }
+    return [(ORT_NAMES["tensorrt"], tensorrt), (ORT_NAMES["cuda"], cuda)]
+
+
+def candidates(request: Request) -> tuple[str, ...]:
+    """Return the kinds to try, best first; ``auto`` tries a GPU only where a driver is installed."""
+    if request != "auto":
+        return (request,)
+    return ("cuda", "cpu") if has_driver() else ("cpu",)
+
+
+def has_driver() -> bool:
+    """Whether the NVIDIA driver's library is there."""
+    return ctypes.util.find_library("cuda") is not None
+
+
+def missing_library(kind: str) -> str:
+    """Return what the dynamic loader says is missing for a provider, or ''."""
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    library = folder / _LIBRARIES[kind]
+    if not library.exists():
+        return f"{library.name} is not part of this onnxruntime"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return str(error).split(": cannot open shared object file")[0] + " is missing"
+    if not has_driver():
+        return "libcuda.so.1 (the NVIDIA driver) is missing"
+    return ""
+
+
+def unavailable(kind: str, detail: str = "") -> ProviderError:
+    """Return the error that says why a provider cannot be had, and how to get it."""
+    import onnxruntime
+
+    name = ORT_NAMES[kind]
+    reason = missing_library(kind) or detail or "no usable GPU was found"
+    return ProviderError(
+        f"inference.provider '{kind}': {reason}, expected {name} of onnxruntime {onnxruntime.__version__} to start. "
+        f"{_INSTALL[kind]}; or set inference.provider=cpu."
+    )
+
+
+def preload_gpu_libraries() -> None:
+    """Load CUDA's and cuDNN's libraries from the nvidia packages, where they are installed."""
+    import onnxruntime
+
+    if hasattr(onnxruntime, "preload_dlls"):
+        # It prints what it does not find; what is missing is named by ``unavailable`` in our own words.
+        import contextlib
+        import io
+
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls()

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes
+from b2g_rt.errors import BundleError
+from tests.tiny_bundle import N_LATENTS, write_tiny_bundle
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_tiny_bundle(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def edit_manifest(path: Path, **changes: object) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_a_bundle_is_read_as_it_was_written(path):
+    bundle = ModelBundle(path)
+    assert bundle.channels.n_channels == 192
+    assert bundle.n_windows == 9
+    assert bundle.latent_mean.shape == (N_LATENTS,)
+    assert bundle.stimuli.position("face-0003") == 3
+    assert bundle.stimuli.position("nobody") is None
+
+
+def test_the_same_contents_have_the_same_hash(tmp_path):
+    assert write_tiny_bundle(tmp_path / "a").hash == write_tiny_bundle(tmp_path / "b").hash
+    assert write_tiny_bundle(tmp_path / "c", seed=2).hash != ModelBundle(tmp_path / "a").hash
+
+
+@pytest.mark.parametrize("name", ["manifest.json", *FILES])
+def test_a_missing_file_is_named(path, name):
+    (path / name).unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        ModelBundle(path)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    with pytest.raises(BundleError, match="the directory is missing"):
+        ModelBundle(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_found(path, name):
+    data = bytearray((path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name} has SHA-256 .* manifest.json says"):
+        ModelBundle(path)
+
+
+def test_the_next_schema_version_is_refused(path):
+    edit_manifest(path, schema_version=2)
+    with pytest.raises(BundleError, match="schema version 2, this program reads 1"):
+        ModelBundle(path)
+
+
+def test_an_unknown_key_is_named(path):
+    edit_manifest(path, colour="red")
+    with pytest.raises(BundleError, match="colour"):
+        ModelBundle(path)
+
+
+def test_a_manifest_that_is_no_json_is_refused(path):
+    (path / "manifest.json").write_text("<html>")
+    with pytest.raises(BundleError, match="expected JSON"):
+        ModelBundle(path)
+
+
+def test_arrays_that_contradict_the_manifest_are_refused(path):
+    edit_manifest(path, n_latents=N_LATENTS + 1)
+    with pytest.raises(BundleError, match=r"latent_mean has shape \(16,\)"):
+        ModelBundle(path)
+
+
+def test_other_weights_of_the_same_shape_are_caught_by_the_reference(path):
+    reference = ModelBundle(path).reference()
+    right = dict(zip([f.tobytes() for f in reference.features], reference.latents, strict=True))
+    bundle = ModelBundle(path)
+    assert bundle.check_decoder(lambda f, _: right[f.tobytes()], "CPU") == 0
+    with pytest.raises(
+        BundleError, match=r"decoder.onnx on CPU differs from the reference latents"
+    ):
+        bundle.check_decoder(lambda f, _: right[f.tobytes()] + np.float32(0.01), "CPU")
+    with pytest.raises(BundleError, match="differs from the reference latents by nan"):
+        bundle.check_decoder(lambda f, _: right[f.tobytes()] * np.float32(np.nan), "CPU")
+
+
+def test_a_pickle_inside_an_array_file_is_not_read(path):
+    (path / "stimuli.npz").write_bytes(
+        npz_bytes(id=np.array(["a"]), latent=np.zeros((1, N_LATENTS), np.float32))
+    )
+    np.savez(path / "stimuli.npz", id=np.array([object()], dtype=object), latent=np.zeros((1, 16)))
+    import hashlib
+
+    manifest = json.loads((path / "manifest.json").read_text())
+    files = manifest["files"]
+    files["stimuli.npz"] = hashlib.sha256((path / "stimuli.npz").read_bytes()).hexdigest()
+    edit_manifest(path, files=files)
+    with pytest.raises(BundleError, match=r"stimuli.npz: .*allow_pickle"):
+        ModelBundle(path)
