@@ -165,7 +165,10 @@ class RecordConfig(_Section):
         description="Session file (HDF5) to write, or null. An existing file is never overwritten.",
     )
     flush_s: float = Field(
-        0.5, gt=0, le=1.0, description="At most this much is lost when the process is killed, s."
+        0.5,
+        gt=0,
+        le=0.8,
+        description="Time between flushes, s; with the writing itself, a kill loses at most one second.",
     )
     images: Literal["none", "jpeg"] = Field(
         "jpeg",

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from b2g_rt.errors import MessageError
 
 VERSION = 1
+# A message of a few bytes must not make a display ask for gigabytes.
+MAX_IMAGE_SIDE = 4096
 
 
 class Topic(StrEnum):
@@ -229,6 +231,8 @@ class _Header(msgspec.Struct):
     version: int
 
 
+# Deeply nested bytes end in RecursionError, text that is no UTF-8 in UnicodeDecodeError.
+_NO_MESSAGE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _HEADER_DECODER = msgspec.msgpack.Decoder(_Header)
 
 
@@ -252,7 +256,7 @@ def decode(data: bytes) -> Message:
     """
     try:
         header = _HEADER_DECODER.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except _NO_MESSAGE as error:
         raise MessageError(
             f"message of {len(data)} bytes: {error}, expected a b2g_rt message (msgpack map with type and "
             "version). Something else publishes on this address."
@@ -264,7 +268,7 @@ def decode(data: bytes) -> Message:
         )
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except _NO_MESSAGE as error:
         raise MessageError(
             f"message '{header.type}': {error}, expected the layout of version {VERSION} (docs/messages.md)."
         ) from None
@@ -293,10 +297,17 @@ def pixels_of(image: Image) -> NDArray[np.uint8]:
     MessageError
         The data do not hold the picture that the message announces.
     """
+    if not (0 < image.height <= MAX_IMAGE_SIDE and 0 < image.width <= MAX_IMAGE_SIDE):
+        raise MessageError(
+            f"image: {image.height} x {image.width} pixels, expected 1 to {MAX_IMAGE_SIDE} on each side."
+        )
     if image.format == "jpeg":
         import simplejpeg
 
         try:
+            # From the header, before memory is taken: a few bytes can announce gigabytes.
+            height, width, *_ = simplejpeg.decode_jpeg_header(image.data)
+            _check_size(height, width, image)
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(image.data, colorspace="RGB")
         except ValueError as error:
             raise MessageError(f"image: {error}, expected a JPEG file.") from None
@@ -306,13 +317,28 @@ def pixels_of(image: Image) -> NDArray[np.uint8]:
                 f"image: {len(image.data)} bytes, expected {image.height} x {image.width} x 3."
             )
         pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
-    if pixels.shape != (image.height, image.width, 3):
-        raise MessageError(
-            f"image: {pixels.shape[0]} x {pixels.shape[1]} pixels, message says {image.height} x {image.width}."
-        )
     return pixels
 
 
+def _check_size(height: int, width: int, image: Image) -> None:
+    if (height, width) != (image.height, image.width):
+        raise MessageError(
+            f"image: {height} x {width} pixels, message says {image.height} x {image.width}."
+        )
+
+
 def latent_of(frame: FrameMessage) -> NDArray[np.float32] | None:
-    """Return the frame's latent, float32, axes (latent,), or None."""
-    return None if frame.latent is None else np.frombuffer(frame.latent, "<f4")
+    """Return the frame's latent, float32, axes (latent,), or None.
+
+    Raises
+    ------
+    MessageError
+        The bytes are no whole number of floats.
+    """
+    if frame.latent is None:
+        return None
+    if len(frame.latent) % 4:
+        raise MessageError(
+            f"latent: {len(frame.latent)} bytes, expected a multiple of 4 (float32)."
+        )
+    return np.frombuffer(frame.latent, "<f4")

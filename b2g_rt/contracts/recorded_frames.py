@@ -39,7 +39,13 @@ from b2g_rt.contracts.messages import (
     latent_of,
     pixels_of,
 )
-from b2g_rt.contracts.session import GrowingColumn, SessionFile, TextColumn, read_text_column
+from b2g_rt.contracts.session import (
+    GrowingColumn,
+    SessionFile,
+    TextColumn,
+    n_written,
+    read_text_column,
+)
 from b2g_rt.errors import SessionError
 
 if TYPE_CHECKING:
@@ -91,6 +97,7 @@ class FrameColumns:
         self._columns["stamps"] = GrowingColumn(group, "stamps", "f8", (len(STAGES),))
         self._columns["latent"] = GrowingColumn(group, "latent", "f4", (n_latents,))
         self._texts = {name: TextColumn(group, name) for name in _TEXTS}
+        self._file = group.file
         self._n_latents = n_latents
         self._images = images
 
@@ -106,12 +113,15 @@ class FrameColumns:
         rows |= {name: _floats([getattr(f, name) for f in frames]) for name in _FLOATS}
         rows["stamps"] = np.stack([_floats([getattr(f.stamps, s) for s in STAGES]) for f in frames])
         rows["latent"] = np.stack([self._latent(f) for f in frames])
-        # Texts first and the sequence numbers last: a column cut short by a kill never lacks its text.
         self._texts["stimulus"].append([(f.stimulus or "").encode() for f in frames])
         self._texts["bundle"].append([f.bundle.encode() for f in frames])
         self._texts["image"].append([self._jpeg(f.image) for f in frames])
         for name, column in self._columns.items():
-            column.append(rows[name])
+            if name != "sequence":
+                column.append(rows[name])
+        # A frame counts once its sequence number is there, so that goes last.
+        self._file.flush()
+        self._columns["sequence"].append(rows["sequence"])
 
     def _latent(self, frame: FrameMessage) -> NDArray[np.float32]:
         latent = latent_of(frame)
@@ -205,6 +215,7 @@ def read_frames(session: SessionFile) -> RecordedFrames:
     numbers = (*_INTEGERS, "trial", "flags", *_FLOATS, "stamps", "latent")
     # A killed writer can leave the columns of different length by one flush.
     n = min(*(len(group[name]) for name in numbers), *(len(t) for t in texts.values()))
+    n = min(n, n_written(group["sequence"]))
     return RecordedFrames(
         **{name: np.asarray(group[name][:n]) for name in numbers},
         stimulus=[t.decode("utf-8", "replace") for t in texts["stimulus"][:n]],

@@ -13,6 +13,8 @@
     /events/...            what the service had to say (optional): recorded_frames.py
 
 Rows are in the order of reception: a sample that came late stands at the end, and its index says where it belongs.
+What a killed or failed writer made room for and never wrote is NaN, or -1 in integers; a sample counts when its
+index is there (the writer flushes the index last), an entry of a text column when its end is.
 
 A text column is two datasets, ``NAME_bytes`` (uint8) and ``NAME_stop`` (int64, end offset of each entry): HDF5's
 variable-length strings cannot be written while another process reads (SWMR), and nothing is cut to a length.
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 FORMAT = "b2g-session"
 VERSION = 1
 
+_UNWRITTEN = {"f": np.nan, "i": -1, "u": 0}
+_TAIL_ROWS = 1 << 20
+
 
 class GrowingColumn:
     """One dataset that grows along its first axis."""
@@ -54,6 +59,7 @@ class GrowingColumn:
             maxshape=(None, *row_shape),
             dtype=dtype,
             chunks=(rows, *row_shape),
+            fillvalue=_UNWRITTEN[np.dtype(dtype).kind],
         )
 
     def append(self, rows: NDArray[Any]) -> None:
@@ -98,9 +104,17 @@ class TextColumn:
         self._stop.flush()
 
 
+def n_written(column: h5py.Dataset) -> int:
+    """Return how many rows of a column of integers (never -1) were written, not only made room for."""
+    n = len(column)
+    written = np.flatnonzero(column[max(0, n - _TAIL_ROWS) :] != _UNWRITTEN["i"])
+    return max(0, n - _TAIL_ROWS) + int(written[-1]) + 1 if len(written) else 0
+
+
 def read_text_column(group: h5py.Group, name: str) -> list[bytes]:
     """Return the entries of a text column; an entry whose bytes are not all there is left out."""
-    stops = group[f"{name}_stop"][:]
+    column = group[f"{name}_stop"]
+    stops = column[: n_written(column)]
     blob = group[f"{name}_bytes"][:].tobytes()
     starts = np.concatenate([[0], stops[:-1]]) if len(stops) else stops
     return [blob[a:b] for a, b in zip(starts, stops, strict=True) if b <= len(blob)]
@@ -195,7 +209,8 @@ class SessionFile:
             provenance=json.loads(attrs["provenance"]),
         )
         # A killed writer can leave the columns of different length by one flush.
-        self.n_samples = min(len(self._file[f"mua/{name}"]) for name in ("data", "time_s", "index"))
+        n = min(len(self._file[f"mua/{name}"]) for name in ("data", "time_s"))
+        self.n_samples = min(n, n_written(self._file["mua/index"]))
 
     def __enter__(self) -> SessionFile:
         """Return itself."""

@@ -1,0 +1,100 @@
+"""Runs the benchmarks that were asked for and collects machine, versions and figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from b2g_rt import __version__
+from b2g_rt.contracts.channels import brain2gan_channels
+from b2g_rt.errors import ConfigError
+from b2g_rt.sources.lsl_settings import use_private_lsl
+
+CASES = ("live", "idle", "pauses", "equality", "generator")
+
+
+def environment() -> dict[str, Any]:
+    """Return where the figures come from."""
+    packages = ("numpy", "onnxruntime-gpu", "pylsl", "pyzmq", "h5py")
+    return {
+        "b2g_rt": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+        **{name: metadata.version(name) for name in packages},
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def run_cases(
+    cases: Sequence[str],
+    seconds: float,
+    n_pauses: int,
+    recordings: Path,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run cases in order, in a private corner of LSL.
+
+    Raises
+    ------
+    ConfigError
+        An unknown case.
+    """
+    unknown = [case for case in cases if case not in CASES]
+    if unknown:
+        raise ConfigError(f"bench: '{unknown[0]}', expected one of {', '.join(CASES)}.")
+    results: dict[str, Any] = {"environment": environment()}
+    with tempfile.TemporaryDirectory(prefix="b2g-bench-") as scratch:
+        use_private_lsl(Path(scratch))
+        channels = Path(scratch) / "channels.yaml"
+        channels.write_text(yaml.safe_dump(brain2gan_channels(1024).to_dict()), encoding="utf-8")
+        for case in cases or CASES:
+            tell(case)
+            results[case] = _run(case, seconds, n_pauses, recordings, channels)
+    return results
+
+
+def _run(case: str, seconds: float, n_pauses: int, recordings: Path, channels: Path) -> Any:
+    if case == "live":
+        from b2g_rt.bench.live_load import decode_latency
+
+        return decode_latency(seconds, channels)
+    if case == "idle":
+        from b2g_rt.bench.live_load import idle_load
+
+        return idle_load(min(seconds, 20.0), channels)
+    if case == "pauses":
+        from b2g_rt.bench.pauses import first_after_pause
+
+        return first_after_pause(n_pauses, 5.0, channels)
+    if case == "equality":
+        from b2g_rt.bench.equality import three_ways
+        from b2g_rt.commands.simulate import demo_session_path, simulate_session
+        from b2g_rt.contracts.bundle import ModelBundle
+        from b2g_rt.service.models import bundle_path
+
+        bundle = ModelBundle(bundle_path("simulated-faces"))
+        session = demo_session_path(bundle, recordings, 64)
+        if not session.exists():
+            simulate_session(bundle, session, n_trials=64)
+        return three_ways(session)
+    from b2g_rt.bench.generator_rate import picture_times
+
+    return [picture_times("simulated-faces", threads, 200) for threads in (1, 2)]

@@ -1,0 +1,58 @@
+"""Progress on a terminal as bars, elsewhere as plain lines now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from b2g_rt.config import Config
+from b2g_rt.service.models import Models, load_models
+
+PLAIN_EVERY_S = 5.0
+
+Advance = Callable[[int, int], None]
+
+
+@contextmanager
+def bar(console: Console, what: str) -> Iterator[Advance]:
+    """Yield a function (done, total) that shows how far ``what`` is."""
+    if not console.is_terminal:
+        yield _plain(console, what)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _plain(console: Console, what: str) -> Advance:
+    last = -PLAIN_EVERY_S
+
+    def advance(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= total or now - last >= PLAIN_EVERY_S:
+            last = now
+            console.print(f"{what}: {done} of {total}")
+
+    return advance
+
+
+def loading(config: Config, console: Console) -> Models:
+    """Load the models with a line on the terminal that says how far it is."""
+    if not console.is_terminal:
+        return load_models(config)
+    with console.status("loading") as status:
+        return load_models(
+            config, lambda what, done, total: status.update(f"loading {what} {done}/{total}")
+        )

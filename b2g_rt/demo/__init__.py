@@ -1,0 +1,1 @@
+"""The main job on the embedded default: simulate, replay over LSL, decode, show, sum up."""

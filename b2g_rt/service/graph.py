@@ -1,0 +1,248 @@
+"""The whole service on one page: which stage feeds which, over what kind of edge.
+
+    source -> ingest -> decode -> render -> deliver -> ZeroMQ, LSL outlets, recorder
+                 |         |                  ^
+                 +---------+------------------+        (the recorder has its own thread and lossless queue)
+
+Each stage is one thread. Nothing is lost on a lossless edge (a full one makes the sender wait, and LSL's own
+buffer holds what the ingest stage has not pulled); of pictures the newest wins, and what it superseded goes on
+as a frame flagged ``skipped``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from b2g_rt.config import Config
+from b2g_rt.contracts.messages import VERSION, EventMessage, Ledger, Message
+from b2g_rt.errors import B2GError
+from b2g_rt.service.decode import Decoded, DecodeStage, WindowJob
+from b2g_rt.service.deliver import (
+    RECORDER,
+    DecodedFrame,
+    Delivery,
+    DeliverStage,
+    FinishedFrame,
+    Outputs,
+)
+from b2g_rt.service.edges import Closed, Edge, LosslessQueue, NewestSlot
+from b2g_rt.service.ingest import IngestStage
+from b2g_rt.service.models import Models
+from b2g_rt.service.open_outputs import close_outputs
+from b2g_rt.service.progress import Progress
+from b2g_rt.service.render import RenderStage, skipped
+from b2g_rt.service.scoring import TrialScorer
+from b2g_rt.sources.chunk import Source
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def edges(config: Config) -> dict[tuple[str, str], Edge]:
+    """Return every edge of the graph by (output, input)."""
+    table = (
+        Edge("ingest", "decode", config.service.decode_queue, "lossless"),
+        Edge("decode", "render", 1, "newest"),
+        Edge("ingest", "deliver", 4 * config.service.decode_queue, "lossless"),
+        Edge("decode", "deliver", 4 * config.service.decode_queue, "lossless"),
+        Edge("render", "deliver", 4 * config.service.decode_queue, "lossless"),
+    )
+    return {(edge.output, edge.input): edge for edge in table}
+
+
+class Service:
+    """Runs the graph.
+
+    Parameters
+    ----------
+    config : Config
+    models : Models
+        Bundle, decoder, generator and the pictures made at load.
+    source : Source
+        Connected or not; the ingest thread owns it from ``start`` on.
+    outputs : Outputs
+    now : callable
+        The LSL clock, seconds.
+    on_message : callable, optional
+        Sees every message that leaves, in the deliver thread.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        models: Models,
+        source: Source,
+        outputs: Outputs,
+        now: Callable[[], float],
+        on_message: Callable[[Message], None] | None = None,
+    ) -> None:
+        self.progress = Progress()
+        self.failure: BaseException | None = None
+        self._outputs = outputs
+        self._now = now
+        self._stop = threading.Event()
+        graph = edges(config)
+        self._jobs: LosslessQueue[WindowJob] = LosslessQueue(graph["ingest", "decode"])
+        # One queue serves all three senders, so that everything leaves in one order.
+        self._outbox: LosslessQueue[Delivery] = LosslessQueue(graph["decode", "deliver"])
+        self._newest: NewestSlot[Decoded] = NewestSlot(graph["decode", "render"], self._superseded)
+        self._ingest = IngestStage(
+            config,
+            models,
+            source,
+            outputs.recorder,
+            now,
+            self.progress,
+            self._jobs.put,
+            self._outbox.put,
+        )
+        bundle = models.bundle
+        self._decode = DecodeStage(
+            models.decoder.decode,
+            TrialScorer(bundle.stimuli, bundle.latent_mean),
+            bundle.hash,
+            bundle.windows.n_windows if bundle.windows.anchor == "marker" else 1,
+            now,
+            self.progress,
+        )
+        self._render = (
+            RenderStage(
+                models.generator.render,
+                bundle.latent_mean,
+                config.inference.latent_gain,
+                config.publish.jpeg_quality,
+                now,
+                self.progress,
+            )
+            if models.generator
+            else None
+        )
+        self._deliver = DeliverStage(outputs, now, self.progress, on_message)
+        self._threads = [
+            threading.Thread(target=self._guard, args=(target,), name=f"b2g-{name}", daemon=True)
+            for name, target in (
+                ("ingest", self._run_ingest),
+                ("decode", self._run_decode),
+                ("render", self._run_render),
+                ("deliver", self._run_deliver),
+            )
+        ]
+
+    @property
+    def ledgers(self) -> tuple[Ledger, Ledger]:
+        """What the source counted so far: MUA and markers."""
+        return self._ingest.ledgers
+
+    def tell_recorder_trouble(self, level: Literal["warning", "error"], text: str) -> None:
+        """Publish what the recorder complains about; may be called from any thread."""
+        event = EventMessage(
+            version=VERSION, kind=RECORDER, level=level, text=text, time_s=self._now()
+        )
+        self._outbox.put(event)
+
+    def start(self) -> None:
+        """Start all stages."""
+        for thread in self._threads:
+            thread.start()
+
+    def request_stop(self) -> None:
+        """Ask the service to end: what has been received is still decoded, delivered and written."""
+        self._stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end; return whether it has come.
+
+        Raises
+        ------
+        B2GError
+            What ended the service, when it was not a request.
+        """
+        ended = self._threads[-1]
+        ended.join(timeout_s)
+        if ended.is_alive():
+            return False
+        for thread in self._threads:
+            thread.join()
+        close_outputs(self._outputs)
+        if self.failure:
+            raise self.failure
+        return True
+
+    def _guard(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except B2GError as error:
+            self._fail(error)
+        except Exception as error:
+            LOG.exception("stage %s failed", threading.current_thread().name)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+        self._stop.set()
+
+    def _run_ingest(self) -> None:
+        try:
+            self._ingest.run(self._stop)
+        finally:
+            self._jobs.close()
+
+    def _run_decode(self) -> None:
+        try:
+            while True:
+                self._decoded(self._decode.push(self._jobs.get()))
+        except Closed:
+            pass
+        finally:
+            # After a failure the ingest stage may wait for room in a queue that nobody empties any more.
+            _drain(self._jobs)
+            self._newest.close()
+
+    def _decoded(self, decoded: Decoded) -> None:
+        if decoded.latent is None:
+            self._outbox.put(FinishedFrame(decoded.frame))
+            return
+        self._outbox.put(DecodedFrame(decoded.frame))
+        if self._render:
+            self._newest.put(decoded)
+        else:
+            self._superseded(decoded)
+        score = self._decode.score(decoded)
+        if score:
+            self._outbox.put(score)
+
+    def _superseded(self, decoded: Decoded) -> None:
+        self.progress.windows_skipped += 1
+        self._outbox.put(FinishedFrame(skipped(decoded)))
+
+    def _run_render(self) -> None:
+        try:
+            while self._render:
+                self._outbox.put(FinishedFrame(self._render.push(self._newest.get())))
+        except Closed:
+            pass
+        finally:
+            self._threads[1].join()
+            self._outbox.close()
+
+    def _run_deliver(self) -> None:
+        try:
+            while True:
+                self._deliver.push(self._outbox.get())
+        except Closed:
+            pass
+        finally:
+            _drain(self._outbox)
+
+
+def _drain(queue: LosslessQueue[T]) -> None:
+    while not queue.finished:
+        try:
+            queue.get()
+        except Closed:
+            return

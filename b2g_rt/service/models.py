@@ -1,0 +1,136 @@
+"""What the service loads before it starts: bundle, decoder, generator, and the pictures that never change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2g_rt.config import Config, read_yaml_mapping
+from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.messages import Image, jpeg_image
+from b2g_rt.errors import BundleError, ChannelMapError
+from b2g_rt.inference.decoder import Decoder
+from b2g_rt.inference.generator import Generator
+from b2g_rt.inference.providers import ProviderSettings
+
+LOG = logging.getLogger(__name__)
+
+BUNDLES = Path(__file__).parent.parent / "bundles"
+MAX_STIMULUS_PICTURES = 1000
+_JPEG_QUALITY = 92
+
+Advance = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Loaded, verified on the provider in use, and warm."""
+
+    bundle: ModelBundle
+    channels: ChannelMap
+    decoder: Decoder
+    generator: Generator | None
+    baseline: Image | None
+    stimuli: dict[str, Image] = field(default_factory=dict, repr=False)
+
+
+def bundle_path(name: str) -> Path:
+    """Return the directory of a bundle given by path, or by the name of a shipped one.
+
+    Raises
+    ------
+    BundleError
+        Neither; the line lists what is shipped.
+    """
+    shipped = BUNDLES / name
+    if (shipped / "manifest.json").exists() and "/" not in name:
+        return shipped
+    if Path(name).exists():
+        return Path(name)
+    names = sorted(p.parent.name for p in BUNDLES.glob("*/manifest.json"))
+    raise BundleError(
+        f"bundle '{name}': no such directory, and no shipped bundle of that name ({', '.join(names) or 'none'}). "
+        "Give a directory, or make one with b2g-offline fit."
+    )
+
+
+def provider_settings(config: Config, threads: int, cache_key: str) -> ProviderSettings:
+    """Return the settings of one session."""
+    inference = config.inference
+    return ProviderSettings(
+        request=inference.provider,
+        device_id=inference.device_id,
+        threads=threads,
+        gpu_mem_limit_mb=inference.gpu_mem_limit_mb,
+        tensorrt_cache=inference.tensorrt_cache,
+        cache_key=cache_key,
+    )
+
+
+def stream_channels(config: Config, bundle: ModelBundle) -> ChannelMap:
+    """Return the channel map of the stream, which must keep the bundle's electrodes in their order.
+
+    Raises
+    ------
+    ConfigError, ChannelMapError
+        The file cannot be read, or keeps other electrodes than the bundle was trained on.
+    """
+    if config.channels is None:
+        return bundle.channels
+    channels = ChannelMap.from_dict(read_yaml_mapping(config.channels))
+    if not channels.same_electrodes(bundle.channels):
+        raise ChannelMapError(
+            f"{config.channels}: keeps {channels.n_channels} electrodes, bundle '{bundle.manifest.name}' was trained "
+            f"on {bundle.channels.n_channels} (same arrays, ROIs and order needed). Correct 'dead' and 'array', or fit "
+            "a bundle for these electrodes."
+        )
+    return channels
+
+
+def load_models(config: Config, advance: Advance | None = None) -> Models:
+    """Load everything; ``advance(what, done, total)`` is called as it goes.
+
+    Raises
+    ------
+    BundleError, ProviderError, ConfigError, ChannelMapError
+        See there; nothing is running yet.
+    """
+    tell = advance or (lambda what, done, total: None)
+    tell("bundle", 0, 3)
+    bundle = ModelBundle(bundle_path(config.bundle))
+    channels = stream_channels(config, bundle)
+    tell("decoder", 1, 3)
+    inference = config.inference
+    decoder = Decoder(bundle, provider_settings(config, inference.decoder_threads, bundle.hash))
+    if not inference.generator:
+        return Models(bundle, channels, decoder, None, None)
+    tell("generator", 2, 3)
+    generator = Generator(
+        bundle, provider_settings(config, inference.generator_threads, bundle.hash)
+    )
+
+    def picture(latent: NDArray[np.float32]) -> Image:
+        return jpeg_image(generator.render(latent), _JPEG_QUALITY)
+
+    stimuli: dict[str, Image] = {}
+    total = len(bundle.stimuli.ids)
+    if total > MAX_STIMULUS_PICTURES:
+        LOG.warning(
+            "bundle %s: %d stimuli, their pictures are not shown (limit %d)",
+            bundle.manifest.name,
+            total,
+            MAX_STIMULUS_PICTURES,
+        )
+    else:
+        for done, (stimulus, latent) in enumerate(
+            zip(bundle.stimuli.ids, bundle.stimuli.latent, strict=True)
+        ):
+            tell("stimulus pictures", done, total)
+            stimuli[stimulus] = picture(latent)
+    return Models(bundle, channels, decoder, generator, picture(bundle.latent_mean), stimuli)
