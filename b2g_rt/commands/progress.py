@@ -36,13 +36,13 @@ def bar(console: Console, what: str) -> Iterator[Advance]:
 
 
 def _plain(console: Console, what: str) -> Advance:
-    last = -PLAIN_EVERY_S
+    last, ended = -PLAIN_EVERY_S, False
 
     def advance(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, ended
         now = time.monotonic()
-        if done >= total or now - last >= PLAIN_EVERY_S:
-            last = now
+        if not ended and (done >= total or now - last >= PLAIN_EVERY_S):
+            last, ended = now, done >= total
             console.print(f"{what}: {done} of {total}")
 
     return advance

@@ -59,11 +59,12 @@ def _frame(
         draw.text((left, top + SIDE + 8), "stimulus (simulated)", _QUIET, small)
         draw.text(
             (left + SIDE + MARGIN, top + SIDE + 8),
-            f"decoded, window {window_idx + 1} of {spec.n_windows}, up to {stop_ms:+.0f} ms",
+            f"decoded, {window_idx + 1} of {spec.n_windows}, to {stop_ms:+.0f} ms",
             _QUIET,
             small,
         )
-    return sheet.quantize(192, dither=Pillow.Dither.FLOYDSTEINBERG)
+    # Dithering needs a palette that is there already, hence twice.
+    return sheet.quantize(palette=sheet.quantize(256), dither=Pillow.Dither.FLOYDSTEINBERG)
 
 
 def _picture(trial: TrialRecord, window_idx: int) -> Image | None:

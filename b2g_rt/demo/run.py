@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from rich.console import Console
 from b2g_rt.commands.progress import bar, loading
 from b2g_rt.commands.simulate import demo_session_path, simulate_session
 from b2g_rt.config import Config, load_config
+from b2g_rt.contracts.session import SessionFile
 from b2g_rt.demo.collect import Collector
 from b2g_rt.demo.report import write_report
 from b2g_rt.demo.summary import SIMULATED, summarize
 from b2g_rt.errors import SetupError
+from b2g_rt.service.graph import Service
 from b2g_rt.service.models import Models
 from b2g_rt.sources.lsl_settings import use_private_lsl
 
@@ -102,19 +105,20 @@ def _run(
     player = _player(config, session, options.speed, loop=not headless)
     with stop_on_signals() as stop:
         live.service.start()
-        expected = options.n_trials * models.bundle.windows.n_windows
+        goal = _goal(session, models, options.n_trials)
         try:
             if headless:
-                _one_pass(live.service, player, display, stop, options.n_trials, expected, console)
+                _one_pass(live.service, player, display, stop, goal, console)
             else:
                 console.print("The window is open; close it (or Ctrl-C here) to end the demo.")
                 _until_closed(live.service, player, display, stop)
         finally:
-            # The display first: its last screenshot shows the end of the session, not the end of the service.
+            # In this order: the last screenshot shows the end of the session, not that of the service, and the
+            # service does not go looking for a stream that has done its part.
             _end(display)
-            _end(player)
             live.service.request_stop()
             live.service.wait(END_WAIT_S)
+            _end(player)
     summary = summarize(live.service.progress, models, *live.service.ledgers, collector)
     if out:
         write_report(out, summary, collector, models.bundle.windows, models.baseline)
@@ -123,36 +127,51 @@ def _run(
     return summary
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one pass of the session must bring."""
+
+    n_trials: int
+    n_windows: int
+    n_samples: int
+
+
+def _goal(path: Path, models: Models, n_trials: int) -> Goal:
+    with SessionFile(path) as session:
+        n_samples = session.n_samples
+    return Goal(n_trials, n_trials * models.bundle.windows.n_windows, n_samples)
+
+
 def _one_pass(
-    service: Any,
+    service: Service,
     player: subprocess.Popen[bytes],
     display: subprocess.Popen[bytes],
-    stop: Any,
-    n_trials: int,
-    expected: int,
+    stop: threading.Event,
+    goal: Goal,
     console: Console,
 ) -> None:
     deadline = None
     with bar(console, "replaying over LSL, trials") as advance:
         while not stop.is_set() and not service.wait(0.1):
             progress = service.progress
-            advance(progress.n_trials, n_trials)
+            advance(progress.n_trials, goal.n_trials)
             _check(player, "the player")
             _check(display, "the display")
-            if player.poll() is None:
-                continue
-            deadline = deadline or time.monotonic() + END_WAIT_S
-            done = progress.windows_decoded + progress.windows_dropped
-            if done >= expected or time.monotonic() > deadline:
+            windows = progress.windows_decoded + progress.windows_dropped
+            if windows >= goal.n_windows and service.ledgers[0].expected >= goal.n_samples:
                 break
-        advance(service.progress.n_trials, n_trials)
+            if player.poll() is not None:
+                deadline = deadline or time.monotonic() + END_WAIT_S
+                if time.monotonic() > deadline:
+                    break
+        advance(service.progress.n_trials, goal.n_trials)
 
 
 def _until_closed(
-    service: Any,
+    service: Service,
     player: subprocess.Popen[bytes],
     display: subprocess.Popen[bytes],
-    stop: Any,
+    stop: threading.Event,
 ) -> None:
     while not stop.is_set() and display.poll() is None and not service.wait(0.25):
         _check(player, "the player")

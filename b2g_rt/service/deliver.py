@@ -85,6 +85,8 @@ class DeliverStage:
         self._now = now
         self._progress = progress
         self._on_message = on_message
+        self._held: dict[int, FrameMessage] = {}
+        self._next_sequence = 0
 
     def push(self, item: Delivery) -> None:
         """Deliver one item."""
@@ -98,13 +100,21 @@ class DeliverStage:
 
     def _finished(self, frame: FrameMessage) -> None:
         frame = replace(frame, stamps=replace(frame.stamps, published=self._now()))
+        if frame.image is not None:
+            if self._out.publisher:
+                self._out.publisher.publish(Topic.PICTURES, frame)
+            self._progress.sample_to_frame.add(self._now() - frame.stamps.sample)
+        # A superseded frame is finished before the one that is being rendered: pictures do not wait, the record of
+        # all frames keeps the order of the windows.
+        self._held[frame.sequence] = frame
+        while self._next_sequence in self._held:
+            self._in_order(self._held.pop(self._next_sequence))
+            self._next_sequence += 1
+
+    def _in_order(self, frame: FrameMessage) -> None:
         bare = replace(frame, image=None)
         if self._out.publisher:
-            if frame.image is not None:
-                self._out.publisher.publish(Topic.PICTURES, frame)
             self._out.publisher.publish(Topic.EVENTS, bare)
-        if frame.image is not None:
-            self._progress.sample_to_frame.add(self._now() - frame.stamps.sample)
         if self._out.events:
             self._out.events.push(bare)
         if self._out.recorder:

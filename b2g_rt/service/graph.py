@@ -23,8 +23,8 @@ from b2g_rt.service.decode import Decoded, DecodeStage, WindowJob
 from b2g_rt.service.deliver import (
     RECORDER,
     DecodedFrame,
-    Delivery,
     DeliverStage,
+    Delivery,
     FinishedFrame,
     Outputs,
 )

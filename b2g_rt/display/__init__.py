@@ -1,0 +1,1 @@
+"""The display: a process of its own that shows what the service publishes. Importing this loads no Qt."""

@@ -1,0 +1,1 @@
+"""The training wing: stimuli, features, encoding, decoding, evaluation and export (imports torch)."""

@@ -1,0 +1,1 @@
+"""Metrics with their chance level and baselines, and the report that prints them."""

@@ -1,0 +1,1 @@
+"""From trained arrays to what runs live: ONNX files, parity checks, model bundles."""

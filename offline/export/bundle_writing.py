@@ -1,0 +1,155 @@
+"""Puts what was trained into a model bundle, with reference inputs and the outputs they must give."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import b2g_rt
+from b2g_rt.contracts.bundle import Normalisation, npz_bytes, write_bundle
+from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.windows import WindowSpec
+from offline.decoding.decoder import DecoderKind, FittedDecoder, LinearDecoder
+from offline.export.decoder_onnx import check_decoder_parity, decoder_onnx
+from offline.export.generator_onnx import OnnxGenerator
+
+N_REFERENCE_TRIALS = 2
+N_REFERENCE_IMAGES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Everything a bundle is made of.
+
+    Attributes
+    ----------
+    name : str
+    kind : DecoderKind
+    channels : ChannelMap
+    windows : WindowSpec
+    unit : str
+        Of the recording.
+    channel_mean, channel_sd : float64, axes (channel,)
+    latent_mean : float64, axes (latent,)
+    decoder : LinearDecoder
+    generator : bytes
+        ONNX file with fixed shapes.
+    stimulus_ids : sequence of str, axes (stimulus,)
+    stimulus_latents : float32, axes (stimulus, latent)
+    simulated : bool
+    training, metrics : dict
+        Plain data.
+    sources : dict of path to SHA-256
+    reference_features : float32, axes (trial, window, channel)
+    reference_w : float32, axes (image, latent)
+    """
+
+    name: str
+    kind: DecoderKind
+    channels: ChannelMap
+    windows: WindowSpec
+    unit: str
+    channel_mean: NDArray[np.float64]
+    channel_sd: NDArray[np.float64]
+    latent_mean: NDArray[np.float64]
+    decoder: LinearDecoder
+    generator: bytes
+    stimulus_ids: Sequence[str]
+    stimulus_latents: NDArray[np.float32]
+    simulated: bool
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    reference_features: NDArray[np.float32]
+    reference_w: NDArray[np.float32]
+    sources: dict[str, str] = field(default_factory=dict)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+
+def save_bundle(path: Path, trained: Trained) -> str:
+    """Write a bundle.
+
+    Returns
+    -------
+    str
+        Its hash.
+
+    Raises
+    ------
+    BundleError
+        ONNX Runtime does not compute what numpy computes, or the generator gives no picture.
+    """
+    model = decoder_onnx(trained.decoder)
+    features = trained.reference_features
+    check_decoder_parity(model, trained.decoder, features)
+    generator = OnnxGenerator(trained.generator, len(trained.latent_mean))
+    manifest = {
+        "name": trained.name,
+        "decoder_kind": trained.kind,
+        "channel_map": trained.channels.to_dict(),
+        "windows": trained.windows.to_dict(),
+        "unit": trained.unit,
+        "normalisation": trained.normalisation.model_dump(),
+        "n_latents": len(trained.latent_mean),
+        "image": generator.image.model_dump(),
+        "simulated": trained.simulated,
+        "training": trained.training,
+        "metrics": trained.metrics,
+        "sources": trained.sources,
+    }
+    files = {
+        "decoder.onnx": model,
+        "generator.onnx": trained.generator,
+        "statistics.npz": npz_bytes(
+            channel_mean=trained.channel_mean,
+            channel_sd=trained.channel_sd,
+            latent_mean=trained.latent_mean,
+        ),
+        "stimuli.npz": npz_bytes(
+            id=np.array(list(trained.stimulus_ids), np.str_),
+            latent=trained.stimulus_latents.astype(np.float32),
+        ),
+        "reference.npz": _reference(trained.decoder, features, generator, trained.reference_w),
+    }
+    return write_bundle(path, manifest, files)
+
+
+def _reference(
+    decoder: LinearDecoder,
+    features: NDArray[np.float32],
+    generator: OnnxGenerator,
+    w: NDArray[np.float32],
+) -> bytes:
+    n_trials, n_windows, _ = features.shape
+    latents = [decoder.predict(features[:, k], k) for k in range(n_windows)]
+    return npz_bytes(
+        features=np.concatenate([features[:, k] for k in range(n_windows)]),
+        window_idx=np.repeat(np.arange(n_windows, dtype=np.int64), n_trials),
+        latents=np.concatenate(latents),
+        w=w,
+        images=generator.render(w),
+    )
+
+
+def chosen(fitted: FittedDecoder) -> list[dict[str, float]]:
+    """Return what cross-validation chose for each window, plain data for the manifest."""
+    return [
+        {"lambda": float(f"{c.lam:.4g}"), "rank": c.rank, "explained": round(c.explained, 5)}
+        for c in fitted.choices
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return what the bundle was made with."""
+    packages = ("numpy", "onnx", "onnxruntime-gpu", "torch")
+    return {
+        "b2g_rt": b2g_rt.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }

@@ -1,0 +1,40 @@
+"""A copy of a bundle that draws with another generator; decoder, statistics and stimuli stay as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes, write_bundle
+from offline.export.generator_onnx import OnnxGenerator
+
+
+def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
+    """Write the copy and return its hash.
+
+    Parameters
+    ----------
+    source : ModelBundle
+    generator : bytes
+        ONNX file with fixed shapes, see ``fixed_shapes``.
+    out : Path
+        Directory of the copy; its name is the new bundle's.
+
+    Raises
+    ------
+    BundleError
+        The generator gives no picture.
+    """
+    runtime = OnnxGenerator(generator, source.manifest.n_latents)
+    reference = source.reference()
+    manifest = source.manifest.model_dump(exclude={"schema_version", "files"})
+    manifest |= {"name": out.resolve().name, "image": runtime.image.model_dump()}
+    files = {name: source.file(name).read_bytes() for name in FILES}
+    files["generator.onnx"] = generator
+    files["reference.npz"] = npz_bytes(
+        features=reference.features,
+        window_idx=reference.window_idx,
+        latents=reference.latents,
+        w=reference.w,
+        images=runtime.render(reference.w),
+    )
+    return write_bundle(out, manifest, files)

@@ -1,0 +1,1 @@
+"""Recorded streams and what is computed from them: trials, statistics, window features."""

@@ -1,0 +1,95 @@
+"""A macaque of three arrays, and a bundle fitted on it in seconds, for all tests of the offline wing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from b2g_rt.contracts.channels import ArraySlot, ChannelMap
+from b2g_rt.simulation.from_record import faces_macaque
+from b2g_rt.simulation.session_writer import write_session
+from offline.export.default_bundle import TrainingPlan, make_default_bundle
+
+
+def _no_stage(what, total):
+    return lambda done: None
+
+
+@pytest.fixture(scope="session")
+def no_stage():
+    """Progress that shows nothing."""
+    return _no_stage
+
+
+@pytest.fixture(scope="session")
+def small_plan() -> TrainingPlan:
+    return TrainingPlan(n_trials=240, trials_per_session=90, n_held_out=60, n_demo=12)
+
+
+@pytest.fixture(scope="session")
+def tiny_generator() -> bytes:
+    """ONNX: a picture of 4 x 4 pixels whose colour follows the first three of 512 latents; static, uint8."""
+    nodes = [
+        helper.make_node("Slice", ["w", "first", "last", "axes"], ["three"]),
+        helper.make_node("Sigmoid", ["three"], ["share"]),
+        helper.make_node("Mul", ["share", "white"], ["level"]),
+        helper.make_node("Unsqueeze", ["level", "row"], ["pixel"]),
+        helper.make_node("Expand", ["pixel", "size"], ["picture"]),
+        helper.make_node("Cast", ["picture"], ["image"], to=TensorProto.UINT8),
+    ]
+    constants = {
+        "first": np.array([0]),
+        "last": np.array([3]),
+        "axes": np.array([2]),
+        "white": np.array(255, np.float32),
+        "row": np.array([1]),
+        "size": np.array([1, 4, 4, 3]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("w", TensorProto.FLOAT, [1, 1, 512])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 4, 4, 3])],
+        [numpy_helper.from_array(v, k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return model.SerializeToString()
+
+
+@pytest.fixture(scope="session")
+def small_macaque():
+    channels = ChannelMap(
+        192, (ArraySlot(0, "V1", 0), ArraySlot(1, "V4", 64), ArraySlot(2, "IT", 128))
+    )
+    return faces_macaque(channels=channels)
+
+
+@pytest.fixture(scope="session")
+def small_bundles(small_macaque, small_plan, tiny_generator, tmp_path_factory) -> dict[str, Path]:
+    """One bundle per kind, 240 simulated trials."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for kind in ("per_window", "fixed"):
+        make_default_bundle(
+            small_macaque,
+            kind,
+            tiny_generator,
+            folder / kind,
+            plan=small_plan,
+            work=folder / "work",
+            command="pytest",
+            stage=_no_stage,
+        )
+    return {kind: folder / kind for kind in ("per_window", "fixed")}
+
+
+@pytest.fixture(scope="session")
+def small_session(small_macaque, tmp_path_factory) -> Path:
+    """120 trials of 60 stimuli, two each."""
+    path = tmp_path_factory.mktemp("sessions") / "small.h5"
+    w = small_macaque.latents.draw(np.random.default_rng(77), 60)
+    ids = [f"new-{i:03d}" for i in range(60)]
+    write_session(path, small_macaque, ids, w, [i % 60 for i in range(120)], 78)
+    return path

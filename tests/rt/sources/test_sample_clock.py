@@ -1,0 +1,352 @@
+"""The sample clock against streams whose truth is known; no LSL, no waiting."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from b2g_rt.errors import WindowNotReady
+from b2g_rt.sources.ledger import StreamLedger
+from b2g_rt.sources.placed import Placed
+from b2g_rt.sources.sample_clock import SampleClock
+
+RATE_HZ = 1000.0
+T0 = 5000.0
+
+
+def counter_rows(index):
+    """Column 0 carries the true index of each sample."""
+    return np.asarray(index, np.float32)[:, None].copy()
+
+
+def run_clock(clock, stamps, rows, sizes, *, flush=True):
+    placed, at = [], 0
+    for size in sizes:
+        if at >= len(stamps):
+            break
+        placed += clock.push(stamps[at : at + size].copy(), rows[at : at + size].copy())
+        at += size
+    placed += clock.push(stamps[at:].copy(), rows[at:].copy())
+    return placed + (clock.flush() if flush else [])
+
+
+def write(placed):
+    """Ledger and store, as the service would write them: index -> counter, NaN where lost."""
+    ledger, store = StreamLedger(), np.empty(0)
+    for run in placed:
+        ledger.add(run)
+        snap = ledger.snapshot()
+        assert snap.expected == snap.received + snap.lost
+        if run.kind == "new":
+            assert run.lost_start == len(store)
+            store = np.concatenate([store, np.full(run.n_lost, np.nan), run.rows[:, 0]])
+        elif run.kind == "late":
+            assert np.isnan(store[run.index : run.stop]).all()
+            store[run.index : run.stop] = run.rows[:, 0]
+    return ledger.snapshot(), store
+
+
+def pushed_stamps(true_s, sizes, delays_s):
+    """Stamp as liblsl does for an outlet that gives none: at the push, earlier samples by the nominal rate."""
+    stamps, at, k = np.empty_like(true_s), 0, 0
+    while at < len(true_s):
+        n = min(sizes[k % len(sizes)], len(true_s) - at)
+        push_s = true_s[at + n - 1] + delays_s[k % len(delays_s)]
+        stamps[at : at + n] = push_s - np.arange(n - 1, -1, -1) / RATE_HZ
+        at, k = at + n, k + 1
+    return stamps
+
+
+def test_regular_stamps_get_consecutive_indices_and_exact_times():
+    index = np.arange(5000)
+    clock = SampleClock(RATE_HZ)
+    ledger, store = write(run_clock(clock, T0 + index / RATE_HZ, counter_rows(index), [10] * 500))
+    assert np.array_equal(store, index)
+    assert (ledger.expected, ledger.lost) == (5000, 0)
+    assert clock.time_of(4321) == pytest.approx(T0 + 4.321, abs=1e-9)
+    assert clock.position_of(T0 + 4.3214) == pytest.approx(4321.4, abs=1e-6)
+
+
+@pytest.mark.parametrize("ppm", [-200, 0, 200])
+def test_a_device_off_its_nominal_rate_is_followed_for_an_hour(ppm, rng):
+    index = np.arange(3_600_000)
+    true_s = T0 + index / RATE_HZ * (1 + ppm * 1e-6)
+    stamps = true_s + rng.normal(0, 50e-6, len(index))
+    clock, worst = SampleClock(RATE_HZ), 0.0
+    for at in range(0, len(index), 1000):
+        block = slice(at, at + 1000)
+        for run in clock.push(stamps[block], counter_rows(index[block])):
+            assert run.kind == "new"
+            assert run.n_lost == 0
+        if at >= 5000:
+            worst = max(worst, abs(clock.time_of(at + 999) - true_s[at + 999]))
+    assert clock.stop == len(index)
+    assert worst < 50e-6
+    assert clock.rate_hz == pytest.approx(RATE_HZ / (1 + ppm * 1e-6), rel=2e-6)
+
+
+@pytest.mark.parametrize("n_lost", [1, 2, 50, 500, 20_000])
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_after_a_gap_time_stays_right_to_a_tenth_of_a_millisecond(n_lost, ppm, rng):
+    index = np.concatenate([np.arange(20_000), np.arange(20_000 + n_lost, 60_000 + n_lost)])
+    true_s = T0 + index / RATE_HZ * (1 + ppm * 1e-6)
+    stamps = true_s + rng.normal(0, 50e-6, len(index))
+    clock = SampleClock(RATE_HZ)
+    ledger, store = write(run_clock(clock, stamps, counter_rows(index), [10] * 7000))
+    assert ledger.lost == n_lost
+    assert np.array_equal(store[~np.isnan(store)], index)
+    assert np.array_equal(np.flatnonzero(~np.isnan(store)), index)
+    for position in (20_000 + n_lost, 21_000 + n_lost, 59_000 + n_lost):
+        assert abs(clock.time_of(position) - (T0 + position / RATE_HZ * (1 + ppm * 1e-6))) < 1e-4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    sizes_a=st.lists(st.integers(1, 400), min_size=1, max_size=60),
+    sizes_b=st.lists(st.integers(1, 40), min_size=1, max_size=60),
+)
+def test_chunk_sizes_change_nothing_bit_for_bit(seed, sizes_a, sizes_b):
+    rng = np.random.default_rng(seed)
+    stamps, index = messy_stream(rng)
+    rows = counter_rows(index)
+    results = []
+    for sizes in (sizes_a, sizes_b, [1] * len(index)):
+        clock = SampleClock(RATE_HZ)
+        cycled = sizes * (len(index) // sum(sizes) + 1)
+        placed = run_clock(clock, stamps, rows, cycled)
+        events = [
+            (run.kind, run.index + k, float(run.rows[k, 0]), run.n_lost if k == 0 else 0, run.step_s if k == 0 else 0)
+            for run in placed
+            for k in range(len(run))
+        ]
+        times = [clock.time_of(i) for i in range(0, clock.stop, 97)]
+        results.append((events, times, clock.threshold_s, clock.rate_hz))
+        write(placed)
+    assert results[0] == results[2]
+    assert results[1] == results[2]
+
+
+def messy_stream(rng):
+    """Gaps, repeated and swapped chunks, late pushes, steps; jitter small or large."""
+    pieces, at, true_s = [], 0, T0
+    jitter_s = float(rng.choice([0.0, 50e-6, 2e-3]))
+    for _ in range(int(rng.integers(5, 15))):
+        n = int(rng.integers(5, 400))
+        stamps = true_s + np.arange(n) / RATE_HZ
+        kind = rng.integers(0, 7)
+        index = np.arange(at, at + n)
+        if kind == 1:
+            true_s += float(rng.integers(1, 900)) / RATE_HZ
+        elif kind == 2:
+            stamps[: n // 3] += 0.05
+        elif kind == 3 and n >= 20:
+            index = np.concatenate([index[:10], index])
+            stamps = np.concatenate([stamps[:10], stamps])
+        elif kind == 4 and n >= 20:
+            order = np.r_[10:20, 0:10, 20:n]
+            index, stamps = index[order], stamps[order]
+        elif kind == 5:
+            true_s += float(rng.choice([-2000.0, 100.0, 3.0]))
+        if jitter_s:
+            stamps = stamps + rng.normal(0, jitter_s, len(stamps))
+        pieces.append((stamps, index))
+        at, true_s = at + n, true_s + n / RATE_HZ
+    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 50e-6])
+def test_single_lost_samples_and_lost_packets_close_together_are_placed_exactly(jitter_s, rng):
+    kept = np.ones(6000, bool)
+    kept[[1500, 1520, 2000]] = False
+    kept[3000:3010] = kept[3020:3030] = False
+    index = np.flatnonzero(kept)
+    stamps = T0 + index / RATE_HZ + rng.normal(0, jitter_s, len(index))
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [7] * 900))
+    assert ledger.lost == 23
+    assert np.array_equal(np.flatnonzero(~np.isnan(store)), index)
+
+
+def test_stamps_made_at_push_time_lose_nothing_by_jitter(rng):
+    index = np.arange(60_000)
+    true_s = T0 + index / RATE_HZ
+    stamps = pushed_stamps(true_s, rng.integers(1, 34, 4000), rng.gamma(1.0, 0.002, 4000))
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 6000))
+    assert np.array_equal(store, index)
+    assert ledger.duplicated == 0
+
+
+@pytest.mark.parametrize("late_s", [0.02, 0.05, 0.2, 0.7])
+def test_a_late_push_followed_by_normal_stamps_is_no_gap(late_s, rng):
+    index = np.arange(20_000)
+    true_s = T0 + index / RATE_HZ
+    delays = np.abs(rng.normal(0, 1e-3, 4000))
+    sizes = rng.integers(1, 34, 4000)
+    delays[500] = late_s
+    stamps = pushed_stamps(true_s, sizes, delays)
+    # The outlet was blocked: nothing is stamped before the late push is over.
+    blocked = slice(int(sizes[:500].sum()), int(sizes[:501].sum()))
+    late_until = stamps[blocked][-1]
+    behind = (np.arange(len(index)) >= blocked.stop) & (true_s < late_until)
+    for start in np.flatnonzero(np.diff(np.r_[0, behind.astype(int)]) == 1):
+        stop = start + int(behind[start:].argmin())
+        at, k = start, 501
+        while at < stop:
+            n = int(sizes[k])
+            stamps[at : at + n] = late_until - np.arange(n - 1, -1, -1) / RATE_HZ
+            at, k = at + n, k + 1
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 2000))
+    assert np.array_equal(store, index)
+    assert (ledger.lost, ledger.duplicated) == (0, 0)
+
+
+def test_a_gap_in_a_jittery_stream_is_measured_to_its_jitter(rng):
+    index = np.concatenate([np.arange(20_000), np.arange(20_300, 40_000)])
+    true_s = T0 + index / RATE_HZ
+    stamps = np.concatenate(
+        [
+            pushed_stamps(part, rng.integers(1, 34, 4000), rng.uniform(0, 0.005, 4000))
+            for part in (true_s[:20_000], true_s[20_000:])
+        ]
+    )
+    clock = SampleClock(RATE_HZ)
+    ledger, store = write(run_clock(clock, stamps, counter_rows(index), [10] * 4000))
+    assert abs(ledger.lost - 300) <= 3
+    assert ledger.received == len(index)
+    assert ledger.duplicated == 0
+    position = clock.position_of(T0 + 39.0)
+    assert abs(store[round(position)] - 39_000) <= 6
+
+
+def test_a_repeated_chunk_is_dropped_and_counted(rng):
+    index = np.concatenate([np.arange(3000), np.arange(2990, 6000)])
+    stamps = T0 + index / RATE_HZ
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 700))
+    assert np.array_equal(store, np.arange(6000))
+    assert (ledger.duplicated, ledger.lost, ledger.received) == (10, 0, 6000)
+
+
+def test_a_chunk_that_comes_after_its_successors_fills_its_slots():
+    order = np.r_[0:3000, 3010:3030, 3000:3010, 3030:6000]
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700))
+    assert np.array_equal(store, np.arange(6000))
+    assert (ledger.late, ledger.lost, ledger.duplicated) == (10, 0, 0)
+
+
+def test_a_chunk_that_comes_after_its_loss_was_settled_fills_its_slots():
+    order = np.r_[0:3000, 3010:3200, 3000:3010, 3200:6000]
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700))
+    assert np.array_equal(store, np.arange(6000))
+    assert (ledger.late, ledger.lost, ledger.duplicated) == (10, 0, 0)
+
+
+@pytest.mark.parametrize("step_s", [-500.0, -1.5, 100.0, 2e5])
+def test_a_clock_step_loses_nothing_and_old_times_stay(step_s):
+    index = np.arange(6000)
+    stamps = T0 + index / RATE_HZ
+    stamps[3000:] += step_s
+    clock = SampleClock(RATE_HZ)
+    placed = run_clock(clock, stamps, counter_rows(index), [10] * 600)
+    ledger, store = write(placed)
+    assert np.array_equal(store, index)
+    assert (ledger.clock_steps, ledger.lost) == (1, 0)
+    assert [run.step_s for run in placed if run.step_s] == [pytest.approx(step_s)]
+    assert clock.time_of(2000) == pytest.approx(T0 + 2.0, abs=1e-6)
+    assert clock.time_of(5000) == pytest.approx(T0 + 5.0 + step_s, abs=1e-6)
+    assert clock.position_of(T0 + 5.0 + step_s) == pytest.approx(5000, abs=1e-3)
+    assert clock.position_of(T0 + 1.0) == pytest.approx(1000, abs=1e-3)
+
+
+@pytest.mark.parametrize("pause_s", [0.0003, 0.1, 3.0004, 200.0])
+def test_after_a_reconnect_the_gap_is_measured_and_the_new_phase_is_followed(pause_s):
+    clock = SampleClock(RATE_HZ)
+    first = np.arange(3000)
+    placed = clock.push(T0 + first / RATE_HZ, counter_rows(first))
+    placed += clock.restart_hint()
+    again_s = T0 + 3.0 + pause_s + np.arange(3000) / RATE_HZ
+    placed += clock.push(again_s, counter_rows(first + 3000))
+    ledger, _ = write(placed)
+    assert ledger.lost == round(pause_s * RATE_HZ)
+    assert ledger.clock_steps == 0
+    assert sum(run.restart for run in placed) == 1
+    assert clock.time_of(clock.stop - 1) == pytest.approx(again_s[-1], abs=1e-6)
+
+
+def test_what_is_held_at_the_end_is_placed():
+    index = np.concatenate([np.arange(3000), np.arange(3300, 3310)])
+    clock = SampleClock(RATE_HZ)
+    placed = run_clock(clock, T0 + index / RATE_HZ, counter_rows(index), [10] * 400, flush=False)
+    assert clock.n_pending == 10
+    ledger, store = write(placed + clock.flush())
+    assert (ledger.lost, ledger.received, clock.n_pending) == (300, 3010, 0)
+    assert store[3300] == 3300
+
+
+def test_an_outlet_that_stalls_and_catches_up_slowly_loses_nothing():
+    index = np.arange(20_000)
+    stamps = T0 + index / RATE_HZ
+    behind = 3.0 - 0.5 * (index - 10_000) / RATE_HZ
+    stamps = np.where((index >= 10_000) & (behind > 0), stamps + behind, stamps)
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 2000))
+    assert np.array_equal(store, index)
+    assert (ledger.lost, ledger.duplicated) == (0, 0)
+
+
+def test_a_stamp_that_is_no_number_takes_its_neighbours_time():
+    index = np.arange(3000)
+    stamps = T0 + index / RATE_HZ
+    stamps[[500, 1000, 1001]] = np.nan
+    stamps[1500] = np.inf
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 300))
+    assert np.array_equal(store, index)
+    assert ledger.lost == 0
+
+
+def test_months_of_uptime_cost_no_precision():
+    index = np.arange(6000)
+    start_s = 3e7
+    clock = SampleClock(RATE_HZ)
+    clock._start(3_000_000_000, start_s)
+    clock.push(start_s + index / RATE_HZ, counter_rows(index))
+    assert clock.time_of(3_000_005_000) == pytest.approx(start_s + 5.0, abs=1e-7)
+
+
+def test_before_the_first_sample_the_clock_says_so():
+    with pytest.raises(WindowNotReady, match="no sample yet"):
+        SampleClock(RATE_HZ).position_of(1.0)
+
+
+def test_recorded_indices_are_kept_and_fill_what_was_lost():
+    index = np.r_[100:400, 700:900, 500:510, 900:1000]
+    clock = SampleClock(RATE_HZ)
+    placed = []
+    for at in range(0, len(index), 33):
+        part = index[at : at + 33]
+        placed += clock.place(part, T0 + part / RATE_HZ, counter_rows(part))
+    ledger = StreamLedger()
+    for run in placed:
+        assert np.array_equal(run.rows[:, 0], np.arange(run.index, run.stop))
+        ledger.add(run)
+    snap = ledger.snapshot()
+    assert (snap.received, snap.lost, snap.late, clock.stop) == (len(index), 290, 10, 1000)
+    assert clock.time_of(800) == pytest.approx(T0 + 0.8, abs=1e-6)
+
+
+def test_the_clock_costs_under_one_percent_of_a_core_at_1_khz():
+    rows = np.zeros((10, 8), np.float32)
+    stamps = T0 + np.arange(200_000) / RATE_HZ
+    clock = SampleClock(RATE_HZ)
+    started = time.process_time()
+    for at in range(0, len(stamps), 10):
+        clock.push(stamps[at : at + 10], rows)
+    share = (time.process_time() - started) / 200.0
+    print(f"sample clock at 1 kHz in 10-sample chunks: {share:.2%} of a core")  # noqa: T201
+    assert share < 0.01
+
+
+def runs_of(placed: list[Placed]) -> list[tuple[str, int, int]]:
+    return [(run.kind, run.index, run.stop) for run in placed]
