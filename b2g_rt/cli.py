@@ -118,7 +118,7 @@ def display(
 ) -> None:
     """Show what a service publishes; finds it again when it comes back.
 
-    Example: b2g-rt display --host 192.168.1.20 --set display.server_key=server.key --set display.client_key=me.key_secret
+    Example: b2g-rt display --host rig1 --set display.server_key=server.key --set display.client_key=me.key_secret
     """
     from b2g_rt.commands.display import display as run
     from b2g_rt.config import load_config

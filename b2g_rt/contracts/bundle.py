@@ -2,7 +2,7 @@
 
     manifest.json      everything but the numbers, and the SHA-256 of every other file
     decoder.onnx       features (1, channel) float32, window_idx (1,) int64 -> latent (1, latent) float32
-    generator.onnx     w (1, 1, latent) float32 -> image: uint8 (1, row, col, rgb), or float32 (1, rgb, row, col) in [-1, 1]
+    generator.onnx     w (1, 1, latent) float32 -> image uint8 (1, row, col, rgb), or float32 (1, rgb, row, col)
     statistics.npz     channel_mean, channel_sd (channel,), latent_mean (latent,); float64
     stimuli.npz        id (stimulus,), latent (stimulus, latent) float32: stimuli whose latents are known
     reference.npz      features, window_idx, latents, w, image: inputs and the outputs they must give

@@ -17,22 +17,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.errors import WindowNotReady
-from b2g_rt.sources.clock_line import Line, LineFit
 from b2g_rt.sources.lost_slots import LostSlots
 from b2g_rt.sources.pending import Pending, half_up
 from b2g_rt.sources.placed import Kind, Placed
 from b2g_rt.sources.recent_rows import RecentRows
 from b2g_rt.sources.stamp_jitter import StampJitter
+from b2g_rt.sources.time_axis import TimeAxis
 
-BLOCK = 100
 CONFIRM_SAMPLES = 30
 MAX_WAIT_S = 1.0
 MAX_FORWARD_S = 60.0
 MAX_BACKWARD_S = 1.0
-# Beyond this from the newest sample, a time belongs to an older piece of the clock (before a clock step).
-_AHEAD_S = 10.0
-_MAX_PIECES = 64
 
 
 class SampleClock:
@@ -79,34 +74,24 @@ class SampleClock:
         self._max_wait = max(confirm_samples, half_up(max_wait_s * nominal_rate_hz))
         self._max_forward_s = max_forward_s
         self._max_backward_s = max_backward_s
-        self._fit = LineFit(1.0 / nominal_rate_hz)
         self._jitter = StampJitter(1.0 / nominal_rate_hz, gap_threshold_s, stamp_noise_s)
         memory = 1 + half_up((max_backward_s + 2 * max_wait_s) * nominal_rate_hz)
         self._lost = LostSlots(memory)
         self._recent = RecentRows(memory)
-        self._pieces: list[tuple[int, Line]] = []
-        self._piece_start = 0
-        self._stop = 0
-        self._started = False
+        self._axis = TimeAxis(nominal_rate_hz, self._jitter)
         self._pending: Pending | None = None
-        # Residuals of the current block, by slot; NaN where nothing that counts was received.
-        self._block = np.full(BLOCK, np.nan)
-        self._block_start = 0
-        self._n_beyond = 0
-        self._ramp = np.arange(BLOCK, dtype=np.float64)
-        self._line_s = self._ramp.copy()
         self._last_stamp = math.nan
         self._last_index = 0
 
     @property
     def stop(self) -> int:
         """Index after the newest placed sample."""
-        return self._stop
+        return self._axis.stop
 
     @property
     def started(self) -> bool:
         """Whether any sample was placed."""
-        return self._started
+        return self._axis.started
 
     @property
     def n_pending(self) -> int:
@@ -116,7 +101,7 @@ class SampleClock:
     @property
     def rate_hz(self) -> float:
         """Fitted rate, samples per second of the LSL clock."""
-        return 1.0 / self._fit.line.period_s
+        return 1.0 / self._axis.line.period_s
 
     @property
     def jitter_s(self) -> float | None:
@@ -136,13 +121,7 @@ class SampleClock:
         WindowNotReady
             No sample has been placed yet.
         """
-        self._need_start()
-        line = self._fit.line
-        if index < self._piece_start:
-            line = next(
-                (old for start, old in reversed(self._pieces) if index >= start), self._pieces[0][1]
-            )
-        return line.time_of(index)
+        return self._axis.time_of(index)
 
     def position_of(self, time_s: float) -> float:
         """Return the index at a time, fractional; may lie before 0 or after ``stop``.
@@ -152,18 +131,7 @@ class SampleClock:
         WindowNotReady
             No sample has been placed yet.
         """
-        self._need_start()
-        newest = self._fit.line.position_of(time_s)
-        stop = self._stop + _AHEAD_S * self._rate_hz
-        if not self._pieces or self._piece_start - 0.5 <= newest <= stop:
-            return newest
-        end = self._piece_start
-        for start, line in reversed(self._pieces):
-            position = line.position_of(time_s)
-            if position >= start - 0.5 and position < end + 0.5:
-                return position
-            end = start
-        return newest
+        return self._axis.position_of(time_s)
 
     def push(self, stamps: NDArray[np.float64], rows: NDArray[np.float32]) -> list[Placed]:
         """Place received samples.
@@ -184,14 +152,14 @@ class SampleClock:
         n, at, run = len(stamps), 0, 0
         if not math.isfinite(float(stamps.sum())):
             stamps = self._mend(stamps)
-        if n and not self._started:
-            self._start(0, float(stamps[0]))
+        if n and not self._axis.started:
+            self._axis.start(0, float(stamps[0]))
         while at < n:
             if self._pending is None:
-                at = self._follow(stamps, at)
+                at = self._axis.follow(stamps, at)
                 if at < n:
                     self._emit(placed, stamps[run:at], rows[run:at])
-                    self._pending = Pending(self._stop)
+                    self._pending = Pending(self._axis.stop)
                     run = at
             else:
                 at = self._judge(stamps, rows, at, placed)
@@ -218,8 +186,8 @@ class SampleClock:
             What was held until now.
         """
         placed = self.flush()
-        if self._started:
-            self._pending = Pending(self._stop, certain=True)
+        if self._axis.started:
+            self._pending = Pending(self._axis.stop, certain=True)
         return placed
 
     def place(
@@ -236,84 +204,29 @@ class SampleClock:
         placed: list[Placed] = []
         if not len(index):
             return placed
-        if not self._started:
-            self._start(int(index[0]), float(stamps[0]))
+        if not self._axis.started:
+            self._axis.start(int(index[0]), float(stamps[0]))
+            self._last_stamp, self._last_index = float(stamps[0]), int(index[0])
         previous = np.concatenate([[self._last_stamp], stamps[:-1]])
         index_before = np.concatenate([[self._last_index], index[:-1]])
-        jumps = stamps - previous - (index - index_before) * self._fit.line.period_s
+        jumps = stamps - previous - (index - index_before) * self._axis.line.period_s
         steps = (np.abs(jumps) > self._max_backward_s) & (index > index_before)
         edges = np.flatnonzero((np.diff(index) != 1) | steps[1:]) + 1
         for a, b in zip([0, *edges], [*edges, len(index)], strict=True):
             first, step_s = int(index[a]), float(jumps[a]) if steps[a] else 0.0
             if step_s:
-                self._new_piece(first, float(stamps[a]))
+                self._axis.new_piece(first, float(stamps[a]))
             self._place_run(placed, first, stamps[a:b], rows[a:b], step_s=step_s)
         self._last_stamp, self._last_index = float(stamps[-1]), int(index[-1])
         return placed
-
-    # ------------------------------------------------------------------ samples on the line
-
-    def _follow(self, stamps: NDArray[np.float64], at: int) -> int:
-        """Count contiguous samples on the line; return the position of the first that jumps."""
-        while at < len(stamps):
-            slot = self._stop - self._block_start
-            count = min(len(stamps) - at, BLOCK - slot)
-            # Relative to the block, never to the chunk: else rounding would depend on chunk sizes.
-            residuals = stamps[at : at + count] - self._line_s[slot : slot + count]
-            beyond = np.abs(residuals) > self._jitter.threshold_s
-            first = int(beyond.argmax())
-            good = first if beyond[first] else count
-            self._block[slot : slot + good] = residuals[:good]
-            self._stop += good
-            at += good
-            if slot + good == BLOCK:
-                self._close_block()
-            if good < count:
-                break
-        return at
 
     def _emit(
         self, placed: list[Placed], stamps: NDArray[np.float64], rows: NDArray[np.float32]
     ) -> None:
         if len(stamps):
-            first = self._stop - len(stamps)
+            first = self._axis.stop - len(stamps)
             self._recent.remember(first, rows)
             placed.append(Placed(first, "new", stamps, rows))
-
-    def _close_block(self) -> None:
-        """Fit the line to the block that is complete, or left behind by a gap, and lay out the next."""
-        received = np.flatnonzero(~np.isnan(self._block))
-        residuals = self._block[received]
-        self._jitter.add(residuals, self._n_beyond)
-        if len(received):
-            idx = self._block_start + float(received.mean())
-            mean_s = self._fit.line.time_of(idx) + float(residuals.mean())
-            rms_s = self._jitter.rms_s or 0.0
-            self._fit.add(idx, mean_s, len(received) / BLOCK, rms_s * rms_s)
-        self._block.fill(np.nan)
-        self._n_beyond = 0
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        self._block_start = self._stop // BLOCK * BLOCK
-        line = self._fit.line
-        self._line_s = line.time_of(self._block_start) + line.period_s * self._ramp
-        self._lost.forget(self._stop)
-
-    def _start(self, index: int, time_s: float) -> None:
-        self._started = True
-        self._fit.anchor(index, time_s)
-        self._stop = self._piece_start = index
-        self._last_stamp, self._last_index = time_s, index
-        self._lay_out()
-
-    def _new_piece(self, index: int, time_s: float) -> None:
-        """Go on with a new line: times before ``index`` keep the old one."""
-        self._close_block()
-        self._pieces = [*self._pieces, (self._piece_start, self._fit.line)][-_MAX_PIECES:]
-        self._piece_start = index
-        self._fit.anchor(index, time_s)
-        self._lay_out()
 
     # ------------------------------------------------------------------ samples that jumped
 
@@ -327,7 +240,7 @@ class SampleClock:
         """Hold samples until the jump is understood; return the position of the first not consumed."""
         pending, first_row = self._pending, at
         assert pending is not None
-        line, threshold_s = self._fit.line, self._jitter.threshold_s
+        line, threshold_s = self._axis.line, self._jitter.threshold_s
         trend_s = max(0.25 * line.period_s, threshold_s / 3)
         for position in range(at, len(stamps)):
             stamp = float(stamps[position])
@@ -351,7 +264,7 @@ class SampleClock:
     def _resolve_returned(self, placed: list[Placed]) -> None:
         """Nothing was lost: place by stamp where that fills every slot once (swapped chunks), else in order."""
         pending = self._take_pending()
-        runs = pending.shifts(self._fit.line.period_s) if self._jitter.precise else None
+        runs = pending.shifts(self._axis.line.period_s) if self._jitter.precise else None
         inside = runs is not None and all(
             0 <= a + shift and b + shift <= len(pending) for a, b, shift in runs
         )
@@ -369,7 +282,7 @@ class SampleClock:
     def _resolve(self, residual_s: float, placed: list[Placed]) -> None:
         """Place what is held, the newest samples being ``residual_s`` off their contiguous place."""
         pending = self._take_pending()
-        period_s = self._fit.line.period_s
+        period_s = self._axis.line.period_s
         shift = half_up(residual_s / period_s)
         forward = residual_s > self._max_forward_s and not pending.certain
         runs = None
@@ -377,7 +290,7 @@ class SampleClock:
             runs = self._without_false_repeats(pending, self._runs(pending, shift))
         if runs is None:
             # The stamps' clock was set: no sample is lost by that, times go on from here.
-            self._new_piece(pending.first, self._fit.line.time_of(pending.first) + residual_s)
+            self._axis.new_piece(pending.first, self._axis.line.time_of(pending.first) + residual_s)
             small = pending.certain and abs(residual_s) <= self._jitter.threshold_s
             step_s = 0.0 if small else residual_s
             rows, stamps = pending.rows(), pending.stamps()
@@ -385,8 +298,8 @@ class SampleClock:
             return
         if pending.certain:
             # Another run of the device: whole samples of the old clock mean nothing, only time does.
-            time_s = self._fit.line.time_of(pending.first) + residual_s
-            self._new_piece(pending.first + shift, time_s)
+            time_s = self._axis.line.time_of(pending.first) + residual_s
+            self._axis.new_piece(pending.first + runs[0][2], time_s)
         self._place_runs(placed, pending, runs)
 
     def _runs(self, pending: Pending, shift: int) -> list[tuple[int, int, int]]:
@@ -394,7 +307,7 @@ class SampleClock:
         end = len(pending) + shift
         runs = None
         if self._jitter.precise and not pending.certain:
-            runs = pending.shifts(self._fit.line.period_s)
+            runs = pending.shifts(self._axis.line.period_s)
         if runs is None or runs[-1][1] + runs[-1][2] != end or any(b + s > end for _, b, s in runs):
             return [(0, len(pending), shift)]
         return runs
@@ -403,20 +316,23 @@ class SampleClock:
         self, pending: Pending, runs: list[tuple[int, int, int]]
     ) -> list[tuple[int, int, int]] | None:
         """Return the runs if what falls on received slots repeats what is there, else None."""
-        if all(pending.first + a + shift >= self._stop for a, _, shift in runs):
+        old = [pending.first + a + shift < self._axis.stop for a, _, shift in runs]
+        if not any(old):
             return runs
         rows = pending.rows()
         reach = 0
         if len(runs) == 1 and not self._jitter.precise:
-            reach = half_up(self._jitter.threshold_s / self._fit.line.period_s) + 1
+            reach = half_up(self._jitter.threshold_s / self._axis.line.period_s) + 1
         for off in sorted(range(-reach, reach + 1), key=abs):
             moved = [(a, b, shift + off) for a, b, shift in runs]
+            if off > 0 and pending.first + moved[0][2] >= self._axis.stop:
+                break
             if all(self._is_repeat_or_late(pending.first + a + s, rows[a:b]) for a, b, s in moved):
                 return moved
         return None
 
     def _is_repeat_or_late(self, index: int, rows: NDArray[np.float32]) -> bool:
-        stop = min(index + len(rows), self._stop)
+        stop = min(index + len(rows), self._axis.stop)
         return all(
             was_lost or self._recent.are_repeats(a, rows[a - index : b - index])
             for a, b, was_lost in (self._lost.split(index, stop) if index < stop else [])
@@ -448,7 +364,7 @@ class SampleClock:
         restart: bool = False,
     ) -> None:
         """Place rows at [index, index + n): old slots late or duplicate, the rest new."""
-        n_old = min(max(0, self._stop - index), len(stamps))
+        n_old = min(max(0, self._axis.stop - index), len(stamps))
         for a, b, was_lost in self._lost.take(index, index + n_old) if n_old else []:
             kind: Kind = "late" if was_lost else "duplicate"
             part = slice(a - index, b - index)
@@ -458,32 +374,16 @@ class SampleClock:
             restart = False
         if n_old < len(stamps):
             first = index + n_old
-            n_lost = first - self._stop
-            self._advance(first, stamps[n_old:])
+            n_lost = first - self._axis.stop
+            if n_lost:
+                self._lost.add(self._axis.stop, first)
+                self._lost.forget(first)
+                self._axis.skip_to(first)
+            self._axis.count(stamps[n_old:])
             self._recent.remember(first, rows[n_old:])
             placed.append(
                 Placed(first, "new", stamps[n_old:], rows[n_old:], n_lost, step_s, restart)
             )
-
-    def _advance(self, index: int, stamps: NDArray[np.float64]) -> None:
-        """Move ``stop`` over lost slots to ``index`` and over the samples behind it."""
-        if index > self._stop:
-            self._lost.add(self._stop, index)
-            self._stop = index
-            if index - self._block_start >= BLOCK:
-                self._close_block()
-        at = 0
-        while at < len(stamps):
-            slot = self._stop - self._block_start
-            count = min(len(stamps) - at, BLOCK - slot)
-            residuals = stamps[at : at + count] - self._line_s[slot : slot + count]
-            beyond = np.abs(residuals) > self._jitter.threshold_s
-            self._n_beyond += int(np.count_nonzero(beyond))
-            self._block[slot : slot + count] = np.where(beyond, np.nan, residuals)
-            self._stop += count
-            at += count
-            if slot + count == BLOCK:
-                self._close_block()
 
     def _mend(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:
         """Replace stamps that are not finite by the one before plus a sample."""
@@ -493,7 +393,3 @@ class SampleClock:
             before = float(mended[position - 1]) if position else last
             mended[position] = (before if math.isfinite(before) else 0.0) + 1.0 / self._rate_hz
         return mended
-
-    def _need_start(self) -> None:
-        if not self._started:
-            raise WindowNotReady("sample clock: no sample yet. Ask again when one has arrived.")

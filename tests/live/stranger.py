@@ -34,9 +34,7 @@ class Device:
         self.n_sent = 0
 
     def open(self) -> None:
-        info = pylsl.StreamInfo(
-            self._name, "MUA", N_COLUMNS, RATE_HZ, pylsl.cf_float32, "stranger"
-        )
+        info = pylsl.StreamInfo(self._name, "MUA", N_COLUMNS, RATE_HZ, pylsl.cf_float32, "stranger")
         self.outlet = pylsl.StreamOutlet(info)
 
     def now(self) -> float:
@@ -79,7 +77,8 @@ def main(mua: str, markers: str) -> None:
             device.counter = int(device.now() * RATE_HZ)
             device.open()
     time.sleep(0.5)
-    print(json.dumps({"n_sent": device.n_sent, "n_markers": len(MARKERS_S)}), flush=True)
+    sys.stdout.write(json.dumps({"n_sent": device.n_sent, "n_markers": len(MARKERS_S)}) + "\n")
+    sys.stdout.flush()
     sys.stdin.readline()
 
 

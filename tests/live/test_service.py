@@ -103,6 +103,13 @@ def rig(tmp_path: Path, *sets: str, n_columns: int = 192) -> Iterator[Rig]:
         assert live.service.wait(DEADLINE_S)
 
 
+def latent(frame: FrameMessage) -> np.ndarray:
+    """Return the frame's latent, which must be there."""
+    found = latent_of(frame)
+    assert found is not None
+    return found
+
+
 def test_every_due_window_gives_exactly_one_frame(tmp_path):
     with rig(tmp_path) as r:
         for i in range(5):
@@ -128,7 +135,7 @@ def test_a_picture_carries_the_identity_of_the_window_it_was_decoded_from(tmp_pa
         shown = [f for f in r.seen.frames() if f.image is not None]
         assert shown
         for frame in shown:
-            expected = generator.render(latent_of(frame))
+            expected = generator.render(latent(frame))
             assert frame.image.data == expected.tobytes()
             assert frame.stimulus == "face-0003"
             assert frame.sample_stop - frame.sample_start == 100
@@ -144,8 +151,9 @@ def test_frames_carry_the_time_of_their_samples_and_of_every_stage(tmp_path):
         assert frame.window_stop_s == pytest.approx(onset + 0.025 * frame.window_idx, abs=1e-4)
         assert frame.window_stop_s - frame.window_start_s == pytest.approx(0.1, abs=1e-6)
         stamps = frame.stamps
-        stages = [stamps.received, stamps.due, stamps.decoded, stamps.published]
-        assert stages == sorted(stages)
+        assert stamps.decoded is not None
+        assert stamps.published is not None
+        assert stamps.received <= stamps.due <= stamps.decoded <= stamps.published
 
 
 def test_windows_that_closed_before_their_marker_are_decoded_at_once_and_flagged_late(tmp_path):
@@ -226,7 +234,7 @@ def test_samples_that_are_not_finite_degrade_their_channel_only(tmp_path, bad):
     for frame in r.seen.frames():
         assert frame.flags.degraded
         assert frame.n_bad_channels == 1
-        assert np.isfinite(latent_of(frame)).all()
+        assert np.isfinite(latent(frame)).all()
 
 
 def test_a_stream_that_stops_and_returns_is_one_gap_and_is_decoded_again(tmp_path):
@@ -274,7 +282,8 @@ def test_latents_and_events_can_be_read_by_any_lsl_client(tmp_path):
         inlet.open_stream(10)
         r.trial("face-0000", 400)
         r.seen.wait(lambda: len(r.seen.frames()) >= 9)
-        samples, stamps = [], []
+        samples: list[list[float]] = []
+        stamps: list[float] = []
         while len(samples) < 9:
             sample, stamp = inlet.pull_sample(timeout=10)
             assert sample is not None
@@ -282,5 +291,5 @@ def test_latents_and_events_can_be_read_by_any_lsl_client(tmp_path):
             stamps.append(stamp)
     frames = sorted(r.seen.frames(), key=lambda f: f.sequence)
     for frame, sample, stamp in zip(frames, samples, stamps, strict=True):
-        np.testing.assert_array_equal(np.float32(sample[:16]), latent_of(frame))
+        np.testing.assert_array_equal(np.array(sample[:16], np.float32), latent(frame))
         assert stamp == pytest.approx(frame.window_stop_s, abs=1e-3)

@@ -21,11 +21,12 @@ def test_a_lossless_queue_makes_a_fast_sender_wait_and_loses_nothing():
     sender = threading.Thread(target=send)
     sender.start()
     received, longest = [], 0
-    with pytest.raises(Closed):
-        while True:
-            longest = max(longest, len(queue))
-            received.append(queue.get())
+    for _ in range(1000):
+        longest = max(longest, len(queue))
+        received.append(queue.get())
     sender.join()
+    with pytest.raises(Closed):
+        queue.get()
     assert received == list(range(1000))
     assert longest <= LOSSLESS.capacity
 

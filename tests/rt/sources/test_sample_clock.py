@@ -310,7 +310,7 @@ def test_months_of_uptime_cost_no_precision():
     index = np.arange(6000)
     start_s = 3e7
     clock = SampleClock(RATE_HZ)
-    clock._start(3_000_000_000, start_s)
+    clock._axis.start(3_000_000_000, start_s)
     clock.push(start_s + index / RATE_HZ, counter_rows(index))
     assert clock.time_of(3_000_005_000) == pytest.approx(start_s + 5.0, abs=1e-7)
 
