@@ -79,7 +79,9 @@ class Collected:
         return self.store[:, 0]
 
 
-def collect(source: Source, until, deadline_s: float = 40.0, into: Collected | None = None) -> Collected:
+def collect(
+    source: Source, until, deadline_s: float = 40.0, into: Collected | None = None
+) -> Collected:
     """Read until ``until(collected)`` holds, checking every chunk on the way."""
     seen = into or Collected()
     end = time.monotonic() + deadline_s
@@ -104,7 +106,9 @@ def take(source: Source, seen: Collected, timeout_s: float) -> None:
             assert run.lost_start == len(seen.store)
             gap = np.full((run.n_lost, rows.shape[1]), np.nan, np.float32)
             seen.store = np.concatenate([seen.store, gap, rows])
-            seen.lost = np.concatenate([seen.lost, np.ones(run.n_lost, bool), np.zeros(len(rows), bool)])
+            seen.lost = np.concatenate(
+                [seen.lost, np.ones(run.n_lost, bool), np.zeros(len(rows), bool)]
+            )
         elif run.kind == "late":
             assert seen.lost[run.index : run.stop].all()
             seen.store[run.index : run.stop] = rows

@@ -157,9 +157,11 @@ def _one_pass(
             advance(progress.n_trials, goal.n_trials)
             _check(player, "the player")
             _check(display, "the display")
-            windows = progress.windows_decoded + progress.windows_dropped
-            if windows >= goal.n_windows and service.ledgers[0].expected >= goal.n_samples:
-                break
+            if progress.windows_decoded + progress.windows_dropped >= goal.n_windows:
+                # Now, so that its last screenshot shows the last picture while that is young.
+                _end(display)
+                if service.ledgers[0].expected >= goal.n_samples:
+                    break
             if player.poll() is not None:
                 deadline = deadline or time.monotonic() + END_WAIT_S
                 if time.monotonic() > deadline:

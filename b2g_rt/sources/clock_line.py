@@ -60,6 +60,7 @@ class LineFit:
         self._s_it = 0.0
         self._noise = 0.0
         self._n_noise = 0
+        self._before: list[tuple[float, float]] = []
         self.line = Line(0.0, 0.0, nominal_period_s)
 
     def anchor(self, index: float, time_s: float) -> None:
@@ -79,19 +80,30 @@ class LineFit:
         variance : float
             Of the stamps around the line, s^2; stands for the noise of a block mean until that is known.
         """
-        residual = time_s - self.line.time_of(idx)
         if self._weight == 0.0:
             self._weight, self._idx, self._time_s = weight, idx, time_s
+            self._before = []
             if self._n_noise == 0:
                 self._noise = variance
         else:
-            self._n_noise = min(self._n_noise + 1, 50)
-            self._noise += (residual * residual - self._noise) / (self._n_noise + 1)
+            self._measure_noise(idx, time_s)
             self._update(idx, time_s, weight)
+        self._before = [*self._before[-1:], (idx, time_s)]
         self._newest_idx = idx
         prior = max(self._noise, _NOISE_FLOOR_S**2) / (PRIOR_SLOPE_SD * self._nominal) ** 2
         period = (self._s_it + prior * self._nominal) / (self._s_ii + prior)
         self.line = Line(self._idx, self._time_s, period)
+
+    def _measure_noise(self, idx: float, time_s: float) -> None:
+        """Compare the block before with the straight line between its neighbours: no slope enters."""
+        if len(self._before) < 2:
+            return
+        (idx_0, time_0), (idx_1, time_1) = self._before
+        share = (idx_1 - idx_0) / (idx - idx_0)
+        off = time_1 - time_0 - share * (time_s - time_0)
+        square = off * off / (1.0 + share * share + (1.0 - share) ** 2)
+        self._n_noise = min(self._n_noise + 1, 50)
+        self._noise += (square - self._noise) / (self._n_noise + 1)
 
     def _update(self, idx: float, time_s: float, weight: float) -> None:
         keep = math.exp(-max(0.0, idx - self._newest_idx) / self._memory)

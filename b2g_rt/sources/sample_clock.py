@@ -17,10 +17,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.sources.lost_slots import LostSlots
 from b2g_rt.sources.pending import Pending, half_up
 from b2g_rt.sources.placed import Kind, Placed
-from b2g_rt.sources.recent_rows import RecentRows
+from b2g_rt.sources.slot_memory import Run, SlotMemory
 from b2g_rt.sources.stamp_jitter import StampJitter
 from b2g_rt.sources.time_axis import TimeAxis
 
@@ -76,8 +75,7 @@ class SampleClock:
         self._max_backward_s = max_backward_s
         self._jitter = StampJitter(1.0 / nominal_rate_hz, gap_threshold_s, stamp_noise_s)
         memory = 1 + half_up((max_backward_s + 2 * max_wait_s) * nominal_rate_hz)
-        self._lost = LostSlots(memory)
-        self._recent = RecentRows(memory)
+        self._slots = SlotMemory(memory)
         self._axis = TimeAxis(nominal_rate_hz, self._jitter)
         self._pending: Pending | None = None
         self._last_stamp = math.nan
@@ -225,7 +223,7 @@ class SampleClock:
     ) -> None:
         if len(stamps):
             first = self._axis.stop - len(stamps)
-            self._recent.remember(first, rows)
+            self._slots.keep(first, rows)
             placed.append(Placed(first, "new", stamps, rows))
 
     # ------------------------------------------------------------------ samples that jumped
@@ -287,7 +285,7 @@ class SampleClock:
         forward = residual_s > self._max_forward_s and not pending.certain
         runs = None
         if not forward and residual_s >= -self._max_backward_s:
-            runs = self._without_false_repeats(pending, self._runs(pending, shift))
+            runs = self._checked(pending, shift)
         if runs is None:
             # The stamps' clock was set: no sample is lost by that, times go on from here.
             self._axis.new_piece(pending.first, self._axis.line.time_of(pending.first) + residual_s)
@@ -302,7 +300,7 @@ class SampleClock:
             self._axis.new_piece(pending.first + runs[0][2], time_s)
         self._place_runs(placed, pending, runs)
 
-    def _runs(self, pending: Pending, shift: int) -> list[tuple[int, int, int]]:
+    def _runs(self, pending: Pending, shift: int) -> list[Run]:
         """Return (first sample, sample after the last, shift): by stamps where they tell, else all alike."""
         end = len(pending) + shift
         runs = None
@@ -312,31 +310,15 @@ class SampleClock:
             return [(0, len(pending), shift)]
         return runs
 
-    def _without_false_repeats(
-        self, pending: Pending, runs: list[tuple[int, int, int]]
-    ) -> list[tuple[int, int, int]] | None:
-        """Return the runs if what falls on received slots repeats what is there, else None."""
-        old = [pending.first + a + shift < self._axis.stop for a, _, shift in runs]
-        if not any(old):
-            return runs
-        rows = pending.rows()
+    def _checked(self, pending: Pending, shift: int) -> list[Run] | None:
+        runs, period_s = self._runs(pending, shift), self._axis.line.period_s
         reach = 0
         if len(runs) == 1 and not self._jitter.precise:
-            reach = half_up(self._jitter.threshold_s / self._axis.line.period_s) + 1
-        for off in sorted(range(-reach, reach + 1), key=abs):
-            moved = [(a, b, shift + off) for a, b, shift in runs]
-            if off > 0 and pending.first + moved[0][2] >= self._axis.stop:
-                break
-            if all(self._is_repeat_or_late(pending.first + a + s, rows[a:b]) for a, b, s in moved):
-                return moved
-        return None
-
-    def _is_repeat_or_late(self, index: int, rows: NDArray[np.float32]) -> bool:
-        stop = min(index + len(rows), self._axis.stop)
-        return all(
-            was_lost or self._recent.are_repeats(a, rows[a - index : b - index])
-            for a, b, was_lost in (self._lost.split(index, stop) if index < stop else [])
+            reach = half_up(self._jitter.threshold_s / period_s) + 1
+        checked = self._slots.without_false_repeats(
+            pending.first, pending.rows(), runs, self._axis.stop, reach
         )
+        return [(0, len(pending), shift)] if checked is None and shift >= 0 else checked
 
     def _take_pending(self) -> Pending:
         pending = self._pending
@@ -344,9 +326,7 @@ class SampleClock:
         self._pending = None
         return pending
 
-    def _place_runs(
-        self, placed: list[Placed], pending: Pending, runs: list[tuple[int, int, int]]
-    ) -> None:
+    def _place_runs(self, placed: list[Placed], pending: Pending, runs: list[Run]) -> None:
         stamps, rows = pending.stamps(), pending.rows()
         for a, b, shift in runs:
             first = pending.first + a + shift
@@ -365,22 +345,19 @@ class SampleClock:
     ) -> None:
         """Place rows at [index, index + n): old slots late or duplicate, the rest new."""
         n_old = min(max(0, self._axis.stop - index), len(stamps))
-        for a, b, was_lost in self._lost.take(index, index + n_old) if n_old else []:
+        for a, b, was_lost in self._slots.fill(index, rows[:n_old]):
             kind: Kind = "late" if was_lost else "duplicate"
             part = slice(a - index, b - index)
-            if was_lost:
-                self._recent.remember(a, rows[part])
             placed.append(Placed(a, kind, stamps[part], rows[part], restart=restart))
             restart = False
         if n_old < len(stamps):
             first = index + n_old
             n_lost = first - self._axis.stop
             if n_lost:
-                self._lost.add(self._axis.stop, first)
-                self._lost.forget(first)
+                self._slots.lose(self._axis.stop, first)
                 self._axis.skip_to(first)
             self._axis.count(stamps[n_old:])
-            self._recent.remember(first, rows[n_old:])
+            self._slots.keep(first, rows[n_old:])
             placed.append(
                 Placed(first, "new", stamps[n_old:], rows[n_old:], n_lost, step_s, restart)
             )

@@ -80,7 +80,9 @@ def test_every_sample_and_marker_arrives_at_its_index_at_any_speed(tmp_path, spe
 
 
 def test_late_markers_keep_their_stamps(tmp_path):
-    with write_counter_session(tmp_path / "s.h5", 1500, markers_at=(100.0, 400.25, 1499.0)) as session:
+    with write_counter_session(
+        tmp_path / "s.h5", 1500, markers_at=(100.0, 400.25, 1499.0)
+    ) as session:
         with played(session, marker_lateness_s=0.3) as (_, source):
             seen = collect(source, whole(session))
         assert sorted(seen.positions) == pytest.approx([100.0, 400.25, 1499.0], abs=1e-3)
@@ -127,7 +129,9 @@ def test_a_restart_of_the_player_loses_what_passed_meanwhile_and_nothing_else(tm
 def test_a_loop_goes_on_in_time(tmp_path):
     with write_counter_session(tmp_path / "s.h5", 500, markers_at=(100.0,)) as session:
         with played(session, loop=True, speed=2.0) as (_, source):
-            seen = collect(source, lambda seen: len(seen.store) >= 1600 and len(seen.positions) >= 3)
+            seen = collect(
+                source, lambda seen: len(seen.store) >= 1600 and len(seen.positions) >= 3
+            )
         np.testing.assert_array_equal(seen.counter[:1500], np.tile(np.arange(500), 3))
         assert seen.positions[:3] == pytest.approx([100.0, 600.0, 1100.0], abs=1e-3)
         assert seen.mua.lost == 0
@@ -159,7 +163,9 @@ def test_the_player_waits_for_its_readers_and_stops_when_told(tmp_path):
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("options", [{"speed": 0.0}, {"speed": math.inf}, {"chunk": 0}, {"chunk": (9, 3)}])
+@pytest.mark.parametrize(
+    "options", [{"speed": 0.0}, {"speed": math.inf}, {"chunk": 0}, {"chunk": (9, 3)}]
+)
 def test_what_plays_nothing_is_refused(tmp_path, options):
     with write_counter_session(tmp_path / "s.h5", 10) as session:
         with pytest.raises(ValueError, match="expected"):

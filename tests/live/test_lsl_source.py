@@ -38,7 +38,9 @@ def source_for(name, markers=None, **options):
 
 
 def outlet(name, n_columns=N_COLUMNS, rate_hz=RATE_HZ, fmt="float32", source_id="rig", **kw):
-    return pylsl.StreamOutlet(pylsl.StreamInfo(name, "MUA", n_columns, rate_hz, fmt, source_id), **kw)
+    return pylsl.StreamOutlet(
+        pylsl.StreamInfo(name, "MUA", n_columns, rate_hz, fmt, source_id), **kw
+    )
 
 
 # ---------------------------------------------------------------- what is refused
@@ -154,7 +156,9 @@ def test_samples_keep_their_values_and_stamps_and_markers_their_place(name):
         seen = collect(source, lambda seen: len(seen.store) == 900 and len(seen.markers) == 3)
         assert np.array_equal(seen.counter, np.arange(900))
         # Outlet and inlet share this machine's clock, so the stamps arrive as they were sent.
-        assert np.concatenate(seen.stamps) == pytest.approx(mua.start_s + np.arange(900) / 1e3, abs=1e-9)
+        assert np.concatenate(seen.stamps) == pytest.approx(
+            mua.start_s + np.arange(900) / 1e3, abs=1e-9
+        )
         assert seen.positions == pytest.approx([120.25, 420.25, 720.25], abs=1e-3)
         assert (seen.mua.received, seen.mua.lost, seen.marker_ledger.received) == (900, 0, 3)
     source.close()
@@ -178,14 +182,20 @@ def test_markers_may_come_and_go_without_touching_the_samples(name):
         source.connect()
         mua.wait_for_reader()
         seen = Collected()
-        for round_ in (1, 2):
+        for n in (1, 2):
+
+            def said(kind, n=n):
+                return lambda seen: seen.kinds_of_events().count(kind) == n
+
             markers = MarkerOutlet(f"{name}-m")
-            collect(source, lambda s: s.kinds_of_events().count("markers-connected") == round_, into=seen)
+            collect(source, said("markers-connected"), into=seen)
             mua.push(100)
-            markers.push(f"m{round_}", mua.time_of(mua.sent - 1))
-            collect(source, lambda s: len(s.markers) == round_ and len(s.store) == 100 * round_, into=seen)
+            markers.push(f"m{n}", mua.time_of(mua.sent - 1))
+            collect(
+                source, lambda s, n=n: (len(s.markers), len(s.store)) == (n, 100 * n), into=seen
+            )
             markers.close()
-            collect(source, lambda s: s.kinds_of_events().count("markers-lost") == round_, into=seen)
+            collect(source, said("markers-lost"), into=seen)
         assert "markers-missing" in seen.kinds_of_events()
         assert seen.mua.lost == seen.mua.reconnects == 0
 
@@ -259,9 +269,15 @@ def test_a_killed_and_restarted_outlet_is_found_again_and_the_loss_is_exact(name
     assert seen.mua.duplicated == 0
     assert counted_right(seen)
     kinds = seen.kinds_of_events()
-    assert [k for k in kinds if k in ("lost", "reconnected", "gap")] == ["lost", "reconnected", "gap"]
+    assert [k for k in kinds if k in ("lost", "reconnected", "gap")] == [
+        "lost",
+        "reconnected",
+        "gap",
+    ]
     last = len(seen.store) - 1
-    assert source.clock.time_of(last) == pytest.approx(start_s + seen.counter[last] / RATE_HZ, abs=1e-4)
+    assert source.clock.time_of(last) == pytest.approx(
+        start_s + seen.counter[last] / RATE_HZ, abs=1e-4
+    )
 
 
 def test_a_frozen_outlet_is_stalled_and_loses_nothing_when_it_thaws(name):
@@ -278,7 +294,10 @@ def test_a_frozen_outlet_is_stalled_and_loses_nothing_when_it_thaws(name):
         assert seen.states[-1] == "streaming"
     assert lost_when_stalled == 0
     assert (seen.mua.lost, seen.mua.reconnects) == (0, 0)
-    assert [k for k in seen.kinds_of_events() if k in ("stalled", "resumed")] == ["stalled", "resumed"]
+    assert [k for k in seen.kinds_of_events() if k in ("stalled", "resumed")] == [
+        "stalled",
+        "resumed",
+    ]
     assert counted_right(seen)
 
 
@@ -315,7 +334,9 @@ def test_a_restart_with_other_columns_is_refused_naming_both_and_the_right_one_i
         collect(source, lambda seen: "reconnected" in seen.kinds_of_events(), into=seen)
         again.push(100)
         collect(source, lambda seen: seen.mua.received == 300, into=seen)
-        assert any(event.kind == "other-source" and "other-rig" in event.text for event in seen.events)
+        assert any(
+            event.kind == "other-source" and "other-rig" in event.text for event in seen.events
+        )
         again.close()
 
 

@@ -35,7 +35,9 @@ def test_a_strangers_samples_are_counted_exactly_and_placed_within_the_jitter_of
         with LslSource(StreamQuery(mua), query, CHANNELS, stranger.RATE_HZ) as source:
             source.connect()
             end = stranger.END_S * stranger.RATE_HZ
-            seen = collect(source, lambda seen: len(seen.store) and np.nanmax(seen.counter) >= end - 50)
+            seen = collect(
+                source, lambda seen: len(seen.store) and np.nanmax(seen.counter) >= end - 50
+            )
             seen = collect(source, lambda s: len(s.markers) == len(stranger.MARKERS_S), into=seen)
             jitter_s = source.clock.jitter_s
     finally:

@@ -15,7 +15,9 @@ N_CHANNELS = 3
 
 
 def block(start, n):
-    return np.arange(start * N_CHANNELS, (start + n) * N_CHANNELS, dtype=np.float32).reshape(n, N_CHANNELS)
+    return np.arange(start * N_CHANNELS, (start + n) * N_CHANNELS, dtype=np.float32).reshape(
+        n, N_CHANNELS
+    )
 
 
 def assert_same(ring: Ring, whole: SampleArray, start: int, stop: int) -> None:

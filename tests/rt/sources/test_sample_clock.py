@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from b2g_rt.errors import WindowNotReady
 from b2g_rt.sources.ledger import StreamLedger
-from b2g_rt.sources.placed import Placed
 from b2g_rt.sources.sample_clock import SampleClock
 
 RATE_HZ = 1000.0
@@ -120,7 +119,13 @@ def test_chunk_sizes_change_nothing_bit_for_bit(seed, sizes_a, sizes_b):
         cycled = sizes * (len(index) // sum(sizes) + 1)
         placed = run_clock(clock, stamps, rows, cycled)
         events = [
-            (run.kind, run.index + k, float(run.rows[k, 0]), run.n_lost if k == 0 else 0, run.step_s if k == 0 else 0)
+            (
+                run.kind,
+                run.index + k,
+                float(run.rows[k, 0]),
+                run.n_lost if k == 0 else 0,
+                run.step_s if k == 0 else 0,
+            )
             for run in placed
             for k in range(len(run))
         ]
@@ -232,14 +237,18 @@ def test_a_repeated_chunk_is_dropped_and_counted(rng):
 
 def test_a_chunk_that_comes_after_its_successors_fills_its_slots():
     order = np.r_[0:3000, 3010:3030, 3000:3010, 3030:6000]
-    ledger, store = write(run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700))
+    ledger, store = write(
+        run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700)
+    )
     assert np.array_equal(store, np.arange(6000))
     assert (ledger.late, ledger.lost, ledger.duplicated) == (10, 0, 0)
 
 
 def test_a_chunk_that_comes_after_its_loss_was_settled_fills_its_slots():
     order = np.r_[0:3000, 3010:3200, 3000:3010, 3200:6000]
-    ledger, store = write(run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700))
+    ledger, store = write(
+        run_clock(SampleClock(RATE_HZ), T0 + order / RATE_HZ, counter_rows(order), [10] * 700)
+    )
     assert np.array_equal(store, np.arange(6000))
     assert (ledger.late, ledger.lost, ledger.duplicated) == (10, 0, 0)
 
@@ -348,5 +357,79 @@ def test_the_clock_costs_under_one_percent_of_a_core_at_1_khz():
     assert share < 0.01
 
 
-def runs_of(placed: list[Placed]) -> list[tuple[str, int, int]]:
-    return [(run.kind, run.index, run.stop) for run in placed]
+@pytest.mark.parametrize("jitter_s", [0.0, 2e-3])
+def test_a_first_push_that_came_late_costs_no_sample(jitter_s, rng):
+    index = np.arange(6000)
+    stamps = T0 + index / RATE_HZ + np.abs(rng.normal(0, jitter_s, len(index)))
+    stamps[:33] += 0.08
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 600))
+    assert np.array_equal(store, index)
+    assert (ledger.duplicated, ledger.lost) == (0, 0)
+
+
+@pytest.mark.parametrize("late_s", [0.08, 0.3])
+def test_what_a_false_gap_declared_lost_is_filled_by_the_samples_themselves(late_s):
+    # Three pushes in a row that are late alike look like a gap, until the stamps come back.
+    index = np.arange(6000)
+    stamps = T0 + index / RATE_HZ
+    stamps[3000:3100] += late_s
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 600))
+    received = store[~np.isnan(store)]
+    assert sorted(received) == index.tolist()
+    assert ledger.received == len(index)
+    assert ledger.duplicated == 0
+
+
+def test_samples_stamped_one_by_one_when_their_packet_came_lose_nothing(rng):
+    index = np.arange(30_000)
+    true_s = T0 + index / RATE_HZ
+    stamps, at = true_s.copy(), 0
+    while at < len(index):
+        n = int(rng.integers(1, 65))
+        stamps[at : at + n] = (
+            true_s[min(at + n, len(index)) - 1] + np.arange(len(true_s[at : at + n])) * 1e-5
+        )
+        at += n
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 3000))
+    assert np.array_equal(store, index)
+    assert ledger.lost == 0
+
+
+@pytest.mark.parametrize("off", [-1e-2, -1e-3, 1e-3, 1e-2])
+@pytest.mark.parametrize("jitter_s", [0.0, 50e-6, 2e-3])
+def test_a_device_far_off_its_declared_rate_loses_nothing_by_that(off, jitter_s, rng):
+    index = np.arange(30_000)
+    stamps = T0 + index / RATE_HZ * (1 + off) + rng.normal(0, jitter_s, len(index))
+    clock = SampleClock(RATE_HZ)
+    ledger, store = write(run_clock(clock, stamps, counter_rows(index), [10] * 3000))
+    assert np.array_equal(store, index)
+    assert (ledger.lost, ledger.duplicated) == (0, 0)
+    assert clock.time_of(29_000) == pytest.approx(T0 + 29.0 * (1 + off), abs=1e-3)
+
+
+def test_a_repeated_chunk_in_a_jittery_stream_is_known_by_its_values(rng):
+    index = np.concatenate([np.arange(3000), np.arange(2990, 6000)])
+    stamps = T0 + index / RATE_HZ + rng.normal(0, 2e-4, len(index))
+    stamps[3000:3010] = stamps[2990:3000]
+    ledger, store = write(run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 700))
+    assert np.array_equal(store, np.arange(6000))
+    assert (ledger.duplicated, ledger.received) == (10, 6000)
+
+
+@pytest.mark.parametrize(("n_missing", "n_lost"), [(5, 0), (19, 0), (21, 21), (30, 30)])
+def test_a_threshold_given_by_the_user_is_the_only_one(n_missing, n_lost):
+    index = np.r_[0:3000, 3000 + n_missing : 6000]
+    clock = SampleClock(RATE_HZ, gap_threshold_s=0.02)
+    ledger, _ = write(run_clock(clock, T0 + index / RATE_HZ, counter_rows(index), [10] * 600))
+    assert clock.threshold_s == 0.02
+    assert ledger.lost == n_lost
+
+
+def test_rows_with_old_stamps_and_new_values_are_kept_and_their_clock_is_said_to_have_stepped():
+    index = np.arange(6000)
+    stamps = T0 + index / RATE_HZ
+    stamps[3000:] -= 0.3
+    placed = run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 600)
+    ledger, store = write(placed)
+    assert np.array_equal(store, index)
+    assert (ledger.clock_steps, ledger.duplicated) == (1, 0)
