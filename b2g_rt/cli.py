@@ -23,6 +23,7 @@ app = typer.Typer(
     "[bold]b2g-rt serve[/] and, on any screen, [bold]b2g-rt display[/].",
 )
 console = Console()
+INTERRUPTED = 130
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigOption = Annotated[
@@ -326,6 +327,8 @@ def main() -> None:
         app()
     except B2GError as error:
         _fail(error)
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        raise SystemExit(130) from None
+    except SystemExit as leaving:
+        # typer turns Ctrl-C into this code without a word.
+        if leaving.code == INTERRUPTED:
+            errors.print("interrupted")
+        raise

@@ -9,8 +9,6 @@ from b2g_rt.commands.progress import loading
 from b2g_rt.config import Config
 from b2g_rt.outputs.recorder import Recorder
 
-REPORT_S = 10.0
-
 
 def serve(config: Config, console: Console) -> None:
     """Load, connect, decode, until SIGINT or SIGTERM.
@@ -29,9 +27,11 @@ def serve(config: Config, console: Console) -> None:
     with stop_on_signals() as stop:
         live.service.start()
         _announce(config, live, console)
-        while not live.service.wait(0.25):
-            if stop.is_set():
-                live.service.request_stop()
+        with console.status("", refresh_per_second=2) as status:
+            while not live.service.wait(0.25):
+                status.update(_line(live))
+                if stop.is_set():
+                    live.service.request_stop()
         _conclude(live, console)
 
 
@@ -47,6 +47,17 @@ def _announce(config: Config, live: Live, console: Console) -> None:
     if live.outputs.recorder:
         console.print(f"recording to {live.outputs.recorder.path}")
     console.print(f"waiting for LSL stream '{config.streams.mua.name}' ...")
+
+
+def _line(live: Live) -> str:
+    """Return where it stands, for a terminal's last line."""
+    progress, (ledger, _) = live.service.progress, live.service.ledgers
+    decode = progress.decode.recent()
+    latency = f", decode p99 {decode.p99:.1f} ms" if decode else ""
+    return (
+        f"{ledger.received} samples, {ledger.lost} lost; {progress.n_trials} trials; "
+        f"{progress.windows_decoded} of {progress.windows_due} windows{latency}"
+    )
 
 
 def _conclude(live: Live, console: Console) -> None:

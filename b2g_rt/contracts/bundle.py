@@ -256,7 +256,11 @@ class ModelBundle:
     ) -> dict[str, NDArray[Any]]:
         where = f"bundle {self.path}: {name}"
         try:
-            with np.load(self.path / name, allow_pickle=False) as archive:
+            # Opened here: numpy leaves its own handle open when the archive is broken.
+            with (
+                (self.path / name).open("rb") as file,
+                np.load(file, allow_pickle=False) as archive,
+            ):
                 arrays = {key: archive[key] for key in shapes}
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{where}: {error}, expected arrays {', '.join(shapes)}.") from None

@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 
 from b2g_rt.contracts.messages import Ledger
 from b2g_rt.sources.placed import Placed
-from b2g_rt.sources.sample_clock import SampleClock
 
 State = Literal["waiting", "streaming", "stalled", "ended"]
 Level = Literal["info", "warning", "error"]
@@ -90,11 +89,33 @@ class Chunk:
     markers_ledger: Ledger
 
 
+class Clock(Protocol):
+    """Index and time of a source's samples: 0 is the first received, lost ones are counted in."""
+
+    @property
+    def stop(self) -> int:
+        """Index after the newest placed sample."""
+
+    @property
+    def started(self) -> bool:
+        """Whether any sample was placed."""
+
+    @property
+    def rate_hz(self) -> float:
+        """Fitted rate, samples per second of the stamps' clock."""
+
+    def time_of(self, index: float) -> float:
+        """Return the time of an index, s; WindowNotReady before the first sample."""
+
+    def position_of(self, time_s: float) -> float:
+        """Return the fractional index at a time; WindowNotReady before the first sample."""
+
+
 class Source(Protocol):
     """Where samples come from."""
 
     @property
-    def clock(self) -> SampleClock:
+    def clock(self) -> Clock:
         """The sample clock that placed the samples."""
 
     @property

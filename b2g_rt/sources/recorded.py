@@ -17,7 +17,7 @@ from b2g_rt.contracts.session import SessionInfo, SessionMarker
 from b2g_rt.errors import SessionError
 from b2g_rt.sources.chunk import Chunk, SourceMarker, State, StreamDescription
 from b2g_rt.sources.ledger import StreamLedger
-from b2g_rt.sources.sample_clock import SampleClock
+from b2g_rt.sources.recorded_clock import RecordedClock
 
 CHUNK = 1000
 _MARKER_BLOCK = 100
@@ -89,7 +89,7 @@ class RecordedSource:
         self._stamps = session.time_s()
         self._index = session.index() - int(session.index()[0])
         self._waiting = session.markers()
-        self._clock = SampleClock(info.rate_hz * info.speed)
+        self._clock = RecordedClock(info.rate_hz * info.speed)
         self._ledger = StreamLedger()
         self._marker_ledger = StreamLedger()
         self._at = 0
@@ -115,7 +115,7 @@ class RecordedSource:
         """Do nothing: the session belongs to the caller."""
 
     @property
-    def clock(self) -> SampleClock:
+    def clock(self) -> RecordedClock:
         """The sample clock that placed the samples."""
         return self._clock
 
@@ -169,7 +169,7 @@ def marker_positions(session: Recording) -> list[tuple[float, SessionMarker]]:
     The clock is fitted as it was live: a marker is placed when the samples have passed it.
     """
     stamps, index = session.time_s(), session.index()
-    clock = SampleClock(session.info.rate_hz * session.info.speed)
+    clock = RecordedClock(session.info.rate_hz * session.info.speed)
     waiting, positions = session.markers(), []
     for start in range(0, session.n_samples, _MARKER_BLOCK):
         part = slice(start, start + _MARKER_BLOCK)

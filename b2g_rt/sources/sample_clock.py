@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.sources.pending import Pending, half_up
-from b2g_rt.sources.placed import Kind, Placed
+from b2g_rt.sources.placed import Placed
+from b2g_rt.sources.placer import Placer
 from b2g_rt.sources.slot_memory import Run, SlotMemory
 from b2g_rt.sources.stamp_jitter import StampJitter
 from b2g_rt.sources.time_axis import TimeAxis
@@ -77,9 +78,9 @@ class SampleClock:
         memory = 1 + half_up((max_backward_s + 2 * max_wait_s) * nominal_rate_hz)
         self._slots = SlotMemory(memory)
         self._axis = TimeAxis(nominal_rate_hz, self._jitter)
+        self._placer = Placer(self._axis, self._slots)
         self._pending: Pending | None = None
         self._last_stamp = math.nan
-        self._last_index = 0
 
     @property
     def stop(self) -> int:
@@ -156,14 +157,14 @@ class SampleClock:
             if self._pending is None:
                 at = self._axis.follow(stamps, at)
                 if at < n:
-                    self._emit(placed, stamps[run:at], rows[run:at])
+                    self._placer.followed(placed, stamps[run:at], rows[run:at])
                     self._pending = Pending(self._axis.stop)
                     run = at
             else:
                 at = self._judge(stamps, rows, at, placed)
                 run = at
         if self._pending is None:
-            self._emit(placed, stamps[run:n], rows[run:n])
+            self._placer.followed(placed, stamps[run:n], rows[run:n])
         if n:
             self._last_stamp = float(stamps[-1])
         return placed
@@ -187,44 +188,6 @@ class SampleClock:
         if self._axis.started:
             self._pending = Pending(self._axis.stop, certain=True)
         return placed
-
-    def place(
-        self, index: NDArray[np.int64], stamps: NDArray[np.float64], rows: NDArray[np.float32]
-    ) -> list[Placed]:
-        """Place samples whose indices are known (a recording); the line is fitted as for received ones.
-
-        Parameters
-        ----------
-        index : int64, axes (sample,)
-        stamps : float64, axes (sample,)
-        rows : float32, axes (sample, stream column)
-        """
-        placed: list[Placed] = []
-        if not len(index):
-            return placed
-        if not self._axis.started:
-            self._axis.start(int(index[0]), float(stamps[0]))
-            self._last_stamp, self._last_index = float(stamps[0]), int(index[0])
-        previous = np.concatenate([[self._last_stamp], stamps[:-1]])
-        index_before = np.concatenate([[self._last_index], index[:-1]])
-        jumps = stamps - previous - (index - index_before) * self._axis.line.period_s
-        steps = (np.abs(jumps) > self._max_backward_s) & (index > index_before)
-        edges = np.flatnonzero((np.diff(index) != 1) | steps[1:]) + 1
-        for a, b in zip([0, *edges], [*edges, len(index)], strict=True):
-            first, step_s = int(index[a]), float(jumps[a]) if steps[a] else 0.0
-            if step_s:
-                self._axis.new_piece(first, float(stamps[a]))
-            self._place_run(placed, first, stamps[a:b], rows[a:b], step_s=step_s)
-        self._last_stamp, self._last_index = float(stamps[-1]), int(index[-1])
-        return placed
-
-    def _emit(
-        self, placed: list[Placed], stamps: NDArray[np.float64], rows: NDArray[np.float32]
-    ) -> None:
-        if len(stamps):
-            first = self._axis.stop - len(stamps)
-            self._slots.keep(first, rows)
-            placed.append(Placed(first, "new", stamps, rows))
 
     # ------------------------------------------------------------------ samples that jumped
 
@@ -292,7 +255,9 @@ class SampleClock:
             small = pending.certain and abs(residual_s) <= self._jitter.threshold_s
             step_s = 0.0 if small else residual_s
             rows, stamps = pending.rows(), pending.stamps()
-            self._place_run(placed, pending.first, stamps, rows, step_s, pending.certain)
+            self._placer.put(
+                placed, pending.first, stamps, rows, step_s=step_s, restart=pending.certain
+            )
             return
         if pending.certain:
             # Another run of the device: whole samples of the old clock mean nothing, only time does.
@@ -330,36 +295,8 @@ class SampleClock:
         stamps, rows = pending.stamps(), pending.rows()
         for a, b, shift in runs:
             first = pending.first + a + shift
-            self._place_run(
+            self._placer.put(
                 placed, first, stamps[a:b], rows[a:b], restart=pending.certain and a == 0
-            )
-
-    def _place_run(
-        self,
-        placed: list[Placed],
-        index: int,
-        stamps: NDArray[np.float64],
-        rows: NDArray[np.float32],
-        step_s: float = 0.0,
-        restart: bool = False,
-    ) -> None:
-        """Place rows at [index, index + n): old slots late or duplicate, the rest new."""
-        n_old = min(max(0, self._axis.stop - index), len(stamps))
-        for a, b, was_lost in self._slots.fill(index, rows[:n_old]):
-            kind: Kind = "late" if was_lost else "duplicate"
-            part = slice(a - index, b - index)
-            placed.append(Placed(a, kind, stamps[part], rows[part], restart=restart))
-            restart = False
-        if n_old < len(stamps):
-            first = index + n_old
-            n_lost = first - self._axis.stop
-            if n_lost:
-                self._slots.lose(self._axis.stop, first)
-                self._axis.skip_to(first)
-            self._axis.count(stamps[n_old:])
-            self._slots.keep(first, rows[n_old:])
-            placed.append(
-                Placed(first, "new", stamps[n_old:], rows[n_old:], n_lost, step_s, restart)
             )
 
     def _mend(self, stamps: NDArray[np.float64]) -> NDArray[np.float64]:

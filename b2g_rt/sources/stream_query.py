@@ -14,7 +14,7 @@ from b2g_rt.errors import StreamAmbiguous, StreamError, StreamNotFound
 
 # Outlets answer within half a second at best; a shorter look sees only some of them.
 SETTLE_S = 1.0
-_POLL_S = 0.05
+POLL_S = 0.05
 _FORGET_AFTER_S = 3.0
 _MAX_LISTED = 12
 
@@ -139,7 +139,7 @@ class Seeker:
         now = time.monotonic()
         if now < self._next_look:
             return None
-        self._next_look = now + _POLL_S
+        self._next_look = now + POLL_S
         if self._before is None and self.waited_s < SETTLE_S:
             return None
         found = [
@@ -168,11 +168,11 @@ def find_stream(query: StreamQuery, timeout_s: float) -> FoundStream:
         Several fit.
     """
     seeker = Seeker(query)
-    while seeker.waited_s < max(timeout_s, SETTLE_S + _POLL_S):
+    while seeker.waited_s < max(timeout_s, SETTLE_S + POLL_S):
         found = seeker.poll()
         if found is not None:
             return found
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     raise StreamNotFound(not_found_line(query, timeout_s))
 
 

@@ -20,10 +20,12 @@ def scores_table(scores: Scores, spec: WindowSpec, title: str) -> Table:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1),
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0),
     )
     for heading in (
-        "window\nms",
+        "window, ms\n",
         "trials\n",
         "cosine\n",
         "mean\nlatent",
@@ -75,8 +77,9 @@ def _interval(interval: Interval) -> str:
 
 
 def _number(value: float) -> str:
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+    """Write a share or cosine in four characters."""
+    text = f"{value:.3f}".replace("0.", ".", 1)
+    return text if abs(value) < 0.9995 else f"{value:.2f}"
 
 
 def _extent(spec: WindowSpec, window_idx: int) -> str:

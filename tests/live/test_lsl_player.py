@@ -91,7 +91,7 @@ def test_late_markers_keep_their_stamps(tmp_path):
 def test_a_marker_is_sent_after_the_samples_it_points_at(tmp_path):
     with write_counter_session(tmp_path / "s.h5", markers_at=tuple(range(50, 3000, 37))) as session:
         with played(session, speed=4.0, chunk=(1, 33)) as (_, source):
-            behind = []
+            behind: list[float] = []
 
             def done(seen):
                 behind.extend(len(seen.store) - p for p in seen.positions[len(behind) :])

@@ -152,7 +152,7 @@ def test_samples_keep_their_values_and_stamps_and_markers_their_place(name):
         markers.wait_for_reader()
         for trial in range(3):
             mua.push(300)
-            markers.push(f"face-{trial}", mua.time_of(300 * trial + 120.25))
+            markers.push(f"face-{trial}", mua.start_s + (300 * trial + 120.25) / RATE_HZ)
         seen = collect(source, lambda seen: len(seen.store) == 900 and len(seen.markers) == 3)
         assert np.array_equal(seen.counter, np.arange(900))
         # Outlet and inlet share this machine's clock, so the stamps arrive as they were sent.
@@ -351,6 +351,28 @@ def test_a_clock_step_of_the_device_is_said_and_loses_nothing(name):
         seen = collect(source, lambda seen: len(seen.store) == 1000)
         assert (seen.mua.clock_steps, seen.mua.lost) == (1, 0)
         assert "clock-step" in seen.kinds_of_events()
+    there.close()
+
+
+def test_after_half_a_second_lost_time_is_right_where_liblsls_own_smoothing_is_not(name):
+    there = MuaOutlet(name, N_COLUMNS)
+    info = pylsl.resolve_byprop("name", name, 1, 10.0)[0]
+    smoothing = pylsl.StreamInlet(info, processing_flags=pylsl.proc_dejitter, as_numpy=True)
+    smoothing.open_stream(10.0)
+    with source_for(name) as source:
+        source.connect()
+        there.push(5000)
+        there.skip(500)
+        there.push(3000)
+        seen = collect(source, lambda seen: len(seen.store) == 8500)
+        assert seen.mua.lost == 500
+        worst_s = max(abs(source.clock.time_of(i) - there.time_of(i)) for i in range(5500, 8500))
+    smoothed_s = np.empty(0)
+    while len(smoothed_s) < 8000:
+        smoothed_s = np.concatenate([smoothed_s, smoothing.pull_chunk(5.0, 1000)[1]])
+    # liblsl's regression counts samples: the reason why stamps are smoothed here and not there.
+    assert abs(smoothed_s[5000] - there.time_of(5500)) > 0.3
+    assert worst_s < 1e-4
     there.close()
 
 

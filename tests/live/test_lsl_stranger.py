@@ -39,7 +39,7 @@ def test_a_strangers_samples_are_counted_exactly_and_placed_within_the_jitter_of
                 source, lambda seen: len(seen.store) and np.nanmax(seen.counter) >= end - 50
             )
             seen = collect(source, lambda s: len(s.markers) == len(stranger.MARKERS_S), into=seen)
-            jitter_s = source.clock.jitter_s
+            jitter_s = source.clock.jitter_s or 0.0
     finally:
         out, _ = process.communicate("", timeout=20)
     sent = json.loads(out)

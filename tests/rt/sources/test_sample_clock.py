@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from b2g_rt.errors import WindowNotReady
 from b2g_rt.sources.ledger import StreamLedger
+from b2g_rt.sources.recorded_clock import RecordedClock
 from b2g_rt.sources.sample_clock import SampleClock
 
 RATE_HZ = 1000.0
@@ -331,7 +332,7 @@ def test_before_the_first_sample_the_clock_says_so():
 
 def test_recorded_indices_are_kept_and_fill_what_was_lost():
     index = np.r_[100:400, 700:900, 500:510, 900:1000]
-    clock = SampleClock(RATE_HZ)
+    clock = RecordedClock(RATE_HZ)
     placed = []
     for at in range(0, len(index), 33):
         part = index[at : at + 33]
