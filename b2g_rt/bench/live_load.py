@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec.structs import asdict
 
 from b2g_rt.bench.children import Child
 from b2g_rt.bench.under_test import Meter, bench_config, running, wait_for
 from b2g_rt.commands.live import Live
+from b2g_rt.contracts.messages import FrameMessage, Message
 from b2g_rt.errors import SetupError
 
 FREE_RUNNING = "simulated-faces-fixed"
@@ -21,22 +24,41 @@ def stream_sets(channels: Path) -> tuple[str, ...]:
     return (f"channels={channels}", "streams.markers.name=stimuli")
 
 
+class Stages:
+    """Listens to a service and keeps how long each stage took."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[float, float]] = []
+
+    def __call__(self, message: Message) -> None:
+        """Take one message."""
+        if isinstance(message, FrameMessage) and message.stamps.decoded is not None:
+            stamps = message.stamps
+            self._rows.append((stamps.due - stamps.received, message.stamps.decoded - stamps.due))
+
+    def medians(self) -> dict[str, float]:
+        """Return the median of pull to cut and of cut to latent, ms."""
+        to_cut, to_latent = 1000 * np.median(np.array(self._rows), axis=0)
+        return {"pull_to_cut": float(to_cut), "cut_to_latent": float(to_latent)}
+
+
 def decode_latency(seconds: float, channels: Path) -> dict[str, Any]:
     """Free-running decoding: 1024 columns, 1 kHz, 10-sample chunks, a window every 25 ms.
 
     Returns
     -------
     dict
-        ``decode_ms``, ``sample_to_latent_ms`` {p50, p99, max}, ``cpu_share`` of one core (whole service without
+        ``decode_ms``, ``sample_to_latent_ms`` {p50, p99, max}, ``stages_ms`` (medians),
+        ``decoder_alone_ms`` (median), ``cpu_share`` of one core (whole service without
         generator and display), ``windows`` {due, decoded, dropped}, ``samples`` and, of the peer, ``receipt_ms``,
         ``receipt_cpu_share``.
     """
     config = bench_config(f"bundle={FREE_RUNNING}", *stream_sets(channels))
-    meter = Meter()
+    meter, stages = Meter(), Stages()
     with (
         Child("b2g_rt.bench.noise_outlet", "--seconds", seconds + 5, "--readers", 2) as outlet,
         Child("b2g_rt.bench.bare_receipt", "--seconds", seconds) as peer,
-        running(config) as live,
+        running(config, stages) as live,
     ):
         progress = live.service.progress
         _flowing(live)
@@ -53,6 +75,8 @@ def decode_latency(seconds: float, channels: Path) -> dict[str, Any]:
             "seconds": seconds,
             "decode_ms": asdict(decode) if decode else None,
             "sample_to_latent_ms": asdict(to_latent) if to_latent else None,
+            "stages_ms": stages.medians(),
+            "decoder_alone_ms": _decoder_alone_ms(live),
             "cpu_share": share,
             "windows": {
                 "due": progress.windows_due,
@@ -64,6 +88,18 @@ def decode_latency(seconds: float, channels: Path) -> dict[str, Any]:
             "receipt_cpu_share": received["cpu_share"],
             "provider": live.models.decoder.record.provider,
         }
+
+
+def _decoder_alone_ms(live: Live) -> float:
+    """Return the median time of the decoder by itself, back to back: the floor of cut to latent, ms."""
+    decoder = live.models.decoder
+    features = np.zeros(live.models.bundle.channels.n_channels, np.float32)
+    times = []
+    for _ in range(500):
+        begun = time.perf_counter()
+        decoder.decode(features, 0)
+        times.append(time.perf_counter() - begun)
+    return float(1000 * np.median(times))
 
 
 def idle_load(seconds: float, channels: Path) -> dict[str, Any]:

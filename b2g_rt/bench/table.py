@@ -32,6 +32,11 @@ def _live(r: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [
         ("decode, p50 / p99 / max", _ms(decode), "p99 under 5 ms wanted"),
         (
+            "of that, median: pull to window cut / cut to latent",
+            f"{r['stages_ms']['pull_to_cut']:.2f} / {r['stages_ms']['cut_to_latent']:.2f} ms",
+            f"floor of the second: the decoder alone, {r['decoder_alone_ms']:.2f} ms",
+        ),
+        (
             "sample to latent, p50 / p99 / max",
             _ms(latent),
             f"bare pylsl receipt, same stream and run: {_ms(receipt)}",
