@@ -257,7 +257,7 @@ def doctor(config: ConfigOption = None, set_: SetOption = None) -> None:
 def bench(
     cases: Annotated[
         list[str] | None,
-        typer.Argument(help="live, idle, pauses, equality, generator; default all."),
+        typer.Argument(help="live, idle, pauses, equality, generator, components; default all."),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=5, help="Measured seconds of the live case.")

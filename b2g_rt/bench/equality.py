@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.bench.children import Child
-from b2g_rt.bench.under_test import bench_config, running, wait_for
+from b2g_rt.bench.measured_service import bench_config, running, wait_for
 from b2g_rt.contracts.messages import FrameMessage, Message, latent_of
 from b2g_rt.contracts.samples import SampleArray
 from b2g_rt.contracts.session import SessionFile

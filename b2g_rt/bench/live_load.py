@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import asdict
 
 from b2g_rt.bench.children import Child
-from b2g_rt.bench.under_test import Meter, bench_config, running, wait_for
+from b2g_rt.bench.measured_service import Meter, bench_config, running, wait_for
 from b2g_rt.commands.live import Live
 from b2g_rt.contracts.messages import FrameMessage, Message
 from b2g_rt.errors import SetupError

@@ -9,7 +9,7 @@ import numpy as np
 
 from b2g_rt.bench.children import Child
 from b2g_rt.bench.live_load import stream_sets
-from b2g_rt.bench.under_test import bench_config, running, wait_for
+from b2g_rt.bench.measured_service import bench_config, running, wait_for
 from b2g_rt.contracts.messages import FrameMessage, Message
 
 BURST = 4

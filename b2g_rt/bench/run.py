@@ -17,7 +17,7 @@ from b2g_rt.contracts.channels import brain2gan_channels
 from b2g_rt.errors import ConfigError
 from b2g_rt.sources.lsl_settings import use_private_lsl
 
-CASES = ("live", "idle", "pauses", "equality", "generator")
+CASES = ("live", "idle", "pauses", "equality", "generator", "components")
 
 
 def environment() -> dict[str, Any]:
@@ -95,6 +95,10 @@ def _run(case: str, seconds: float, n_pauses: int, recordings: Path, channels: P
         if not session.exists():
             simulate_session(bundle, session, n_trials=64)
         return three_ways(session)
+    if case == "components":
+        from b2g_rt.bench.components import component_load
+
+        return component_load(min(seconds, 10.0))
     from b2g_rt.bench.generator_rate import picture_times
 
     return [picture_times("simulated-faces", threads, 200) for threads in (1, 2)]

@@ -19,6 +19,7 @@ def table(results: dict[str, Any]) -> Table:
         ("pauses", _pauses),
         ("equality", _equality),
         ("generator", _generator),
+        ("components", _components),
     ):
         if case in results:
             for row in add(results[case]):
@@ -95,6 +96,22 @@ def _generator(r: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
             f"{one['ms']['p50']:.1f} ms, p99 {one['ms']['p99']:.1f} ms, {one['provider']}",
         )
         for one in r
+    ]
+
+
+def _components(r: dict[str, Any]) -> list[tuple[str, str, str]]:
+    waits = r["recorder_hand_over_ms"]
+    return [
+        (
+            "sample clock alone, share of a core",
+            f"{r['clock_cpu_share']:.2%}",
+            "1 kHz, 10-sample chunks",
+        ),
+        (
+            "recorder alone, share of a core",
+            f"{r['recorder_cpu_share']:.1%}",
+            f"hand-over p50 / max {waits['p50']:.2f} / {waits['max']:.2f} ms; {r['recorder_refused']} samples refused",
+        ),
     ]
 
 

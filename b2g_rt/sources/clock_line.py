@@ -103,7 +103,7 @@ class LineFit:
         off = time_1 - time_0 - share * (time_s - time_0)
         square = off * off / (1.0 + share * share + (1.0 - share) ** 2)
         self._n_noise = min(self._n_noise + 1, 50)
-        self._noise += (square - self._noise) / (self._n_noise + 1)
+        self._noise += (square - self._noise) / self._n_noise
 
     def _update(self, idx: float, time_s: float, weight: float) -> None:
         keep = math.exp(-max(0.0, idx - self._newest_idx) / self._memory)

@@ -123,18 +123,14 @@ def test_asking_for_cuda_without_cuda_names_the_missing_library(bundle):
 
 
 def test_publishing_beyond_loopback_without_keys_is_refused(bundle):
-    line = the_line(
-        run("serve", "--set", f"bundle={bundle}", "--set", "publish.host=0.0.0.0")
-    )
+    line = the_line(run("serve", "--set", f"bundle={bundle}", "--set", "publish.host=0.0.0.0"))
     assert "curve_keys" in line
 
 
 def test_a_recording_is_never_overwritten(tmp_path, bundle):
     path = tmp_path / "session.h5"
     path.write_bytes(b"precious")
-    line = the_line(
-        run("serve", "--set", f"bundle={bundle}", "--set", f"record.path={path}")
-    )
+    line = the_line(run("serve", "--set", f"bundle={bundle}", "--set", f"record.path={path}"))
     assert str(path) in line
     assert path.read_bytes() == b"precious"
 

@@ -340,6 +340,24 @@ def test_a_restart_with_other_columns_is_refused_naming_both_and_the_right_one_i
         again.close()
 
 
+def test_after_a_restart_times_follow_the_new_outlet_at_once(name):
+    first = MuaOutlet(name, N_COLUMNS)
+    with source_for(name) as source:
+        source.connect()
+        first.wait_for_reader()
+        first.push(3000)
+        seen = collect(source, lambda seen: len(seen.store) == 3000)
+        first.close()
+        # The new device samples 40 % of a sample later than the old one would have.
+        again = MuaOutlet(name, N_COLUMNS, start_s=first.time_of(3100) + 0.4e-3)
+        collect(source, lambda seen: "reconnected" in seen.kinds_of_events(), into=seen)
+        again.push(300)
+        collect(source, lambda seen: seen.mua.received == 3300, into=seen)
+        assert seen.mua.lost == 100
+        assert source.clock.time_of(3399) == pytest.approx(again.time_of(299), abs=5e-5)
+        again.close()
+
+
 def test_a_clock_step_of_the_device_is_said_and_loses_nothing(name):
     there = MuaOutlet(name, N_COLUMNS)
     with source_for(name) as source:

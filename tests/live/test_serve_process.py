@@ -57,10 +57,12 @@ def serving(tmp_path: Path, name: str, *sets: str) -> Iterator[subprocess.Popen[
         if process.poll() is None:
             process.kill()
         process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
 
 
-def stream(name: str, n_trials: int) -> MuaOutlet:
-    """Send trials to the service, everything at once, and return the outlet."""
+def stream(name: str, n_trials: int) -> tuple[MuaOutlet, MarkerOutlet]:
+    """Send trials to the service, everything at once, and return the outlets: they must live until it has read."""
     mua, markers = MuaOutlet(f"mua-{name}"), MarkerOutlet(f"markers-{name}")
     mua.wait_for_reader()
     markers.wait_for_reader()
@@ -70,7 +72,7 @@ def stream(name: str, n_trials: int) -> MuaOutlet:
         mua.push(onset + 1 - mua.sent)
         markers.push(f"face-{i:04d}", mua.time_of(onset))
     mua.push(400)
-    return mua
+    return mua, markers
 
 
 def wait_for_rows(path: Path, n: int) -> None:
@@ -89,7 +91,7 @@ def test_asked_to_end_it_ends_cleanly_with_everything_written(tmp_path, number):
     name = uuid.uuid4().hex[:8]
     path = tmp_path / "session.h5"
     with serving(tmp_path, name) as process:
-        mua = stream(name, 3)
+        mua, _markers = stream(name, 3)
         wait_for_rows(path, mua.sent)
         process.send_signal(number)
         output, _ = process.communicate(timeout=DEADLINE_S)
@@ -106,7 +108,7 @@ def test_killed_its_recording_is_readable_and_can_be_mended(tmp_path):
     name = uuid.uuid4().hex[:8]
     path = tmp_path / "session.h5"
     with serving(tmp_path, name) as process:
-        mua = stream(name, 3)
+        mua, _markers = stream(name, 3)
         wait_for_rows(path, mua.sent)
         process.kill()
         process.wait(10)
@@ -123,7 +125,7 @@ def test_it_starts_without_a_stream_and_finds_it_later(tmp_path):
     with serving(tmp_path, name) as process:
         assert read_endpoints(tmp_path / "endpoints.json").pictures.startswith("tcp://127.0.0.1:")
         assert psutil.Process(process.pid).is_running()
-        mua = stream(name, 1)
+        mua, _markers = stream(name, 1)
         wait_for_rows(tmp_path / "session.h5", mua.sent)
         process.terminate()
         output, _ = process.communicate(timeout=DEADLINE_S)

@@ -102,18 +102,14 @@ def test_a_subscriber_that_never_reads_disturbs_nobody_and_is_counted(subscribe)
         while alive.poll(100):
             alive.recv()
         big = made.frame(0, n_latents=20_000)
-        longest_s = 0.0
         # One in, one out: only the dead subscriber's queue can fill.
         for _ in range(2000):
-            started = time.perf_counter()
             publisher.publish(Topic.EVENTS, big)
-            longest_s = max(longest_s, time.perf_counter() - started)
             assert alive.poll(5000)
             alive.recv()
             if publisher.n_events_queue_full:
                 break
         assert publisher.n_events_queue_full == 1
-        assert longest_s < 1.0
 
 
 def test_the_last_events_go_out_at_close(subscribe):

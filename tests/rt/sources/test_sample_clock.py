@@ -434,3 +434,25 @@ def test_rows_with_old_stamps_and_new_values_are_kept_and_their_clock_is_said_to
     ledger, store = write(placed)
     assert np.array_equal(store, index)
     assert (ledger.clock_steps, ledger.duplicated) == (1, 0)
+
+
+def test_one_wild_stamp_beside_a_gap_is_neither_a_repeat_nor_a_clock_step():
+    index = np.r_[0:3000, 3020:6000]
+    stamps = T0 + index / RATE_HZ
+    stamps[3005] -= 0.5
+    placed = run_clock(SampleClock(RATE_HZ), stamps, counter_rows(index), [10] * 600)
+    ledger, store = write(placed)
+    assert np.array_equal(np.flatnonzero(~np.isnan(store)), index)
+    assert (ledger.lost, ledger.duplicated, ledger.clock_steps) == (20, 0, 0)
+
+
+def test_a_rough_start_does_not_keep_the_rate_from_being_learnt(rng):
+    index = np.arange(6000)
+    true_s = T0 + index / RATE_HZ * (1 + 4e-4)
+    stamps = true_s + rng.normal(0, 20e-6, len(index))
+    stamps[:100] += rng.normal(0, 8e-3, 100)
+    clock = SampleClock(RATE_HZ)
+    ledger, store = write(run_clock(clock, stamps, counter_rows(index), [10] * 3000))
+    assert np.array_equal(store, index)
+    assert ledger.lost == 0
+    assert clock.rate_hz == pytest.approx(RATE_HZ / (1 + 4e-4), rel=4e-5)
