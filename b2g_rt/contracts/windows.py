@@ -242,12 +242,6 @@ class WindowScheduler:
         """Marker-anchored windows that have not closed yet."""
         return len(self._waiting)
 
-    def skip_free(self, stop: int) -> int:
-        """Let free-running windows that end at or before ``stop`` pass; return how many (after a long gap)."""
-        passed = max(0, -(-(stop - self._next_free_stop + 1) // self._spec.stride))
-        self._next_free_stop += passed * self._spec.stride
-        return passed
-
 
 @dataclass(frozen=True, slots=True)
 class MissingLimits:

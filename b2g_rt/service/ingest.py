@@ -29,7 +29,7 @@ from b2g_rt.contracts.windows import (
     WindowFeatures,
     WindowScheduler,
 )
-from b2g_rt.errors import WindowOverwritten
+from b2g_rt.errors import StreamError, WindowOverwritten
 from b2g_rt.mua.normaliser import Normaliser
 from b2g_rt.ring import Ring
 from b2g_rt.service.decode import WindowJob
@@ -112,6 +112,7 @@ class IngestStage:
         self._activity_s = 1.0 / config.service.activity_hz
         self._activity_samples = round(ACTIVITY_S * spec.rate_hz)
         self._next_activity = 0.0
+        self._refused = ""
         self._n_overwritten = 0
         self._n_absent = 0
 
@@ -119,7 +120,13 @@ class IngestStage:
         """Loop until ``stop`` is set or the source is exhausted; then close the source."""
         try:
             while not stop.is_set():
-                chunk = self._source.read(READ_TIMEOUT_S)
+                try:
+                    chunk = self._source.read(READ_TIMEOUT_S)
+                except StreamError as error:
+                    # A stream that does not fit must not end a session: the right one may still come.
+                    self._refuse(str(error))
+                    stop.wait(READ_TIMEOUT_S)
+                    continue
                 self.take(chunk)
                 if chunk.state == "ended":
                     break
@@ -127,6 +134,13 @@ class IngestStage:
             self._status.stopping()
             self._send(self._status.message(self._now()))
             self._source.close()
+
+    def _refuse(self, text: str) -> None:
+        if text != self._refused:
+            self._refused = text
+            self._status.refused(text)
+            self._tell("stream_refused", "error", text)
+        self._report()
 
     @property
     def ledgers(self) -> tuple[Ledger, Ledger]:

@@ -59,6 +59,10 @@ class StatusReporter:
         if chunk.state == "streaming":
             self._note = ""
 
+    def refused(self, text: str) -> None:
+        """Remember why a stream that is there is not used."""
+        self._note = text
+
     @property
     def ledgers(self) -> tuple[Ledger, Ledger]:
         """MUA and markers as last seen."""

@@ -29,6 +29,7 @@ class _Tail:
     start: int
     total: float
     n_pushes: int
+    n_after_first: int = 0
 
 
 class Pending:
@@ -62,6 +63,7 @@ class Pending:
         else:
             tail.total += residual
             tail.n_pushes += abs(residual - self.residuals[-1]) > SAME_PUSH_S
+            tail.n_after_first += tail.n_pushes > 1
         self.residuals.append(residual)
         self._stamps.append(stamp)
 
@@ -78,7 +80,11 @@ class Pending:
         start = self._tail.start
         n = len(self.residuals) - start
         times = AFTER_FALL if start and self.residuals[start - 1] > self.residuals[start] > 0 else 1
-        if n < times * n_needed or (self._tail.n_pushes < times * MIN_PUSHES and not any_push):
+        # Within one push stamps are deduced: only what follows the first one shows that time goes on.
+        n_shown = n if any_push else self._tail.n_after_first
+        if n_shown < times * n_needed or (
+            self._tail.n_pushes < times * MIN_PUSHES and not any_push
+        ):
             return False
         tail = self.residuals[start:]
         half = n // 2

@@ -130,3 +130,23 @@ def test_it_starts_without_a_stream_and_finds_it_later(tmp_path):
         process.terminate()
         output, _ = process.communicate(timeout=DEADLINE_S)
     assert "9 windows due, 9 decoded" in output
+
+
+def test_a_stream_that_does_not_fit_is_refused_once_and_the_right_one_is_still_taken(tmp_path):
+    name = uuid.uuid4().hex[:8]
+    with serving(tmp_path, name) as process:
+        wrong = MuaOutlet(f"mua-{name}", n_columns=64, source_id="wrong")
+        assert process.stdout is not None
+        said = ""
+        while "64" not in said:
+            said = process.stdout.readline()
+            assert said, "the service ended"
+        assert "192" in said
+        wrong.close()
+        mua, _markers = stream(name, 1)
+        wait_for_rows(tmp_path / "session.h5", mua.sent)
+        process.terminate()
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0
+    assert "9 windows due, 9 decoded" in output
+    assert "64 x float32" not in output

@@ -17,6 +17,7 @@ from b2g_rt.commands.live import Live, build, lsl_source
 from b2g_rt.config import load_config
 from b2g_rt.contracts.messages import EventMessage, FrameMessage, Message, TrialMessage, latent_of
 from b2g_rt.contracts.session import SessionFile
+from b2g_rt.contracts.windows import paper_windows, sliding_windows
 from b2g_rt.service.models import load_models
 from tests.live.outlets import MarkerOutlet, MuaOutlet
 from tests.tiny_bundle import CHANNELS, write_tiny_bundle
@@ -69,8 +70,13 @@ class Rig:
 
 
 @contextmanager
-def rig(tmp_path: Path, *sets: str, n_columns: int = 192) -> Iterator[Rig]:
-    bundle = write_tiny_bundle(tmp_path / "bundle", channels=CHANNELS)
+def rig(tmp_path: Path, *sets: str, free_running: bool = False) -> Iterator[Rig]:
+    bundle = write_tiny_bundle(
+        tmp_path / "bundle",
+        channels=CHANNELS,
+        windows=sliding_windows() if free_running else paper_windows(),
+        decoder_kind="fixed" if free_running else "per_window",
+    )
     name = uuid.uuid4().hex[:8]
     ports = [f"publish.{topic}_port=0" for topic in ("pictures", "events", "activity", "status")]
     config = load_config(
@@ -85,7 +91,7 @@ def rig(tmp_path: Path, *sets: str, n_columns: int = 192) -> Iterator[Rig]:
             *sets,
         ],
     )
-    mua, markers = MuaOutlet(f"mua-{name}", n_columns), MarkerOutlet(f"markers-{name}")
+    mua, markers = MuaOutlet(f"mua-{name}"), MarkerOutlet(f"markers-{name}")
     models = load_models(config)
     source = lsl_source(config, models.channels, models.bundle.windows.rate_hz)
     source.connect()
@@ -235,6 +241,29 @@ def test_samples_that_are_not_finite_degrade_their_channel_only(tmp_path, bad):
         assert frame.flags.degraded
         assert frame.n_bad_channels == 1
         assert np.isfinite(latent(frame)).all()
+
+
+def test_free_running_decodes_every_25_ms_without_any_marker(tmp_path):
+    with rig(tmp_path, free_running=True) as r:
+        r.mua.push(1000)
+        # The first window ends at 150: its V1 samples lie 50 ms before it.
+        r.seen.wait(lambda: len(r.seen.frames()) >= 35)
+    frames = r.seen.frames()
+    assert [f.sample_stop for f in frames] == list(range(150, 1001, 25))
+    assert all(f.trial is None and f.latent is not None for f in frames)
+    assert r.seen.trials() == []
+
+
+def test_an_amplified_latent_is_drawn_but_the_decoded_one_is_sent(tmp_path):
+    with rig(tmp_path, "inference.latent_gain=2") as r:
+        r.trial("face-0003", 400)
+        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        generator, mean = r.live.models.generator, r.live.models.bundle.latent_mean
+        assert generator is not None
+        for frame in (f for f in r.seen.frames() if f.image is not None):
+            drawn = generator.render(mean + np.float32(2) * (latent(frame) - mean))
+            assert frame.image is not None
+            assert frame.image.data == drawn.tobytes()
 
 
 def test_a_stream_that_stops_and_returns_is_one_gap_and_is_decoded_again(tmp_path):
