@@ -16,6 +16,11 @@ from tests.tiny_bundle import write_tiny_bundle
 
 pytestmark = pytest.mark.live
 
+# Another service of this machine may hold the default ones.
+FREE_PORTS = tuple(
+    f"publish.{topic}_port=0" for topic in ("pictures", "events", "activity", "status")
+)
+
 
 def run(*arguments: object, timeout_s: float = 50.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -42,10 +47,14 @@ def serve(bundle: Path, name: str, *sets: str) -> subprocess.CompletedProcess[st
         "streams.markers=null",
         "streams.wait=false",
         "streams.resolve_timeout_s=1.5",
-        *(f"publish.{topic}_port=0" for topic in ("pictures", "events", "activity", "status")),
         *sets,
     ]
-    return run("serve", *(part for pair in pairs for part in ("--set", pair)))
+    return run("serve", *as_options(*FREE_PORTS, *pairs))
+
+
+def as_options(*pairs: str) -> list[str]:
+    """Return --set options."""
+    return [part for pair in pairs for part in ("--set", pair)]
 
 
 @pytest.fixture(scope="module")
@@ -117,20 +126,26 @@ def test_an_unknown_configuration_key_is_named(tmp_path):
 
 @pytest.mark.skipif(has_driver(), reason="a GPU driver is installed")
 def test_asking_for_cuda_without_cuda_names_the_missing_library(bundle):
-    line = the_line(run("serve", "--set", f"bundle={bundle}", "--set", "inference.provider=cuda"))
+    line = the_line(
+        run("serve", *as_options(*FREE_PORTS, f"bundle={bundle}", "inference.provider=cuda"))
+    )
     assert "libcublasLt.so" in line
     assert "is missing" in line
 
 
 def test_publishing_beyond_loopback_without_keys_is_refused(bundle):
-    line = the_line(run("serve", "--set", f"bundle={bundle}", "--set", "publish.host=0.0.0.0"))
+    line = the_line(
+        run("serve", *as_options(*FREE_PORTS, f"bundle={bundle}", "publish.host=0.0.0.0"))
+    )
     assert "curve_keys" in line
 
 
 def test_a_recording_is_never_overwritten(tmp_path, bundle):
     path = tmp_path / "session.h5"
     path.write_bytes(b"precious")
-    line = the_line(run("serve", "--set", f"bundle={bundle}", "--set", f"record.path={path}"))
+    line = the_line(
+        run("serve", *as_options(*FREE_PORTS, f"bundle={bundle}", f"record.path={path}"))
+    )
     assert str(path) in line
     assert path.read_bytes() == b"precious"
 
