@@ -276,7 +276,7 @@ def test_a_killed_and_restarted_outlet_is_found_again_and_the_loss_is_exact(name
     ]
     last = len(seen.store) - 1
     assert source.clock.time_of(last) == pytest.approx(
-        start_s + seen.counter[last] / RATE_HZ, abs=1e-4
+        start_s + float(seen.counter[last]) / RATE_HZ, abs=1e-4
     )
 
 
