@@ -93,11 +93,11 @@ def _providers(config: Config) -> Finding:
     found = f"usable: {', '.join(works)}" + (f" ({detail})" if detail else "")
     if request in missing and missing[request]:
         return Finding(
-            "providers", "fault", found, "pip install 'b2g-rt[cuda]', or inference.provider=cpu."
+            "providers", "fault", found, ".venv/bin/pip install -c constraints.txt -e '.[cuda]', or inference.provider=cpu."
         )
     if has_driver() and missing["cuda"]:
         return Finding(
-            "providers", "note", found, "A driver is installed: pip install 'b2g-rt[cuda]'."
+            "providers", "note", found, "A driver is installed: .venv/bin/pip install -c constraints.txt -e '.[cuda]'."
         )
     return Finding("providers", "ok", found)
 
@@ -119,7 +119,7 @@ def _lsl(config: Config) -> Finding:
             "LSL",
             "note",
             found,
-            "Start the amplifier, or b2g-rt simulate; see docs/lsl.md for firewalls.",
+            "Start the amplifier, or b2g-rt replay FILE; see docs/lsl.md for firewalls.",
         )
     return Finding("LSL", "ok", found)
 

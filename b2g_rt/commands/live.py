@@ -93,7 +93,7 @@ def build(
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set; the old handlers come back at the end."""
+    """Yield an event that SIGINT, SIGTERM and SIGHUP set; the old handlers come back at the end."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -102,7 +102,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    old = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    # SIGHUP: the terminal was closed; children must not outlive it.
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    old = {s: signal.signal(s, ask) for s in asked}
     try:
         yield stop
     finally:

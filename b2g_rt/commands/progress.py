@@ -13,6 +13,7 @@ from b2g_rt.config import Config
 from b2g_rt.service.models import Models, load_models
 
 PLAIN_EVERY_S = 5.0
+TICK_EVERY_S = 30.0
 
 Advance = Callable[[int, int], None]
 
@@ -46,6 +47,25 @@ def _plain(console: Console, what: str) -> Advance:
             console.print(f"{what}: {done} of {total}")
 
     return advance
+
+
+@contextmanager
+def ticker(console: Console) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows one line: kept up to date on a terminal, printed now and then elsewhere."""
+    if console.is_terminal:
+        # Twice a second: an idle service must not spend its time on a spinner.
+        with console.status("", refresh_per_second=2) as status:
+            yield status.update
+        return
+    next_s = time.monotonic() + TICK_EVERY_S
+
+    def tick(line: str) -> None:
+        nonlocal next_s
+        if time.monotonic() >= next_s:
+            next_s = time.monotonic() + TICK_EVERY_S
+            console.print(line, markup=False, soft_wrap=True)
+
+    yield tick
 
 
 def loading(config: Config, console: Console) -> Models:

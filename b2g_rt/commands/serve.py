@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
 
 from b2g_rt.commands.live import Live, build, lsl_source, stop_on_signals, use_lsl_config
-from b2g_rt.commands.progress import loading
+from b2g_rt.commands.progress import loading, ticker
 from b2g_rt.config import Config
+from b2g_rt.contracts.messages import EventMessage, Message
 from b2g_rt.outputs.recorder import Recorder
 
 
@@ -23,16 +26,26 @@ def serve(config: Config, console: Console) -> None:
     source = lsl_source(config, models.channels, models.bundle.windows.rate_hz)
     if not config.streams.wait:
         source.connect()
-    live = build(config, models, source)
+    live = build(config, models, source, _teller(console))
     with stop_on_signals() as stop:
         live.service.start()
         _announce(config, live, console)
-        with console.status("", refresh_per_second=2) as status:
+        with ticker(console) as tick:
             while not live.service.wait(0.25):
-                status.update(_line(live))
+                tick(_line(live))
                 if stop.is_set():
                     live.service.request_stop()
         _conclude(live, console)
+
+
+def _teller(console: Console) -> Callable[[Message], None]:
+    """Return what prints good news: the log has the bad."""
+
+    def tell(message: Message) -> None:
+        if isinstance(message, EventMessage) and message.level == "info":
+            console.print(message.text, markup=False, soft_wrap=True)
+
+    return tell
 
 
 def _announce(config: Config, live: Live, console: Console) -> None:

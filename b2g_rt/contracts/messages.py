@@ -43,7 +43,8 @@ class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Stamps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a frame passed each stage, seconds on the LSL clock; None where it never came.
 
-    ``sample``: the stamp of the window's last sample. ``received``: return of the pull that brought it.
+    ``sample``: the stamp of the window's last sample. ``received``: return of the pull that made the window due
+    (its last sample, or a late marker).
     ``due``: the window was found due and cut. ``decoded``, ``rendered``, ``published``: stage finished.
     """
 
@@ -133,7 +134,7 @@ class TrialMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="trial
 
 
 class EventMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="event"):
-    """Something to know: a gap, a reconnect, a clock step, an unknown stimulus, start and stop."""
+    """Something to know: a gap, a reconnect, a clock step, an unknown stimulus, a failure."""
 
     kind: str
     level: Literal["info", "warning", "error"]
@@ -216,6 +217,10 @@ class StatusMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="stat
     baseline: Image | None
     n_trials_expected: int | None = None
     latent_gain: float = 1.0
+    n_other_markers: int = 0
+    n_unknown_stimuli: int = 0
+    n_markers_too_old: int = 0
+    n_failures: int = 0
 
 
 Message = (

@@ -241,6 +241,6 @@ def _group(session: SessionFile, name: str, parts: tuple[str, ...]) -> h5py.Grou
     if group is None or any(part not in group for part in parts):
         raise SessionError(
             f"{session.path}: no {name} in it, expected a session recorded by the service. "
-            "Decode it first: `b2g-rt replay`."
+            "Replay it into `b2g-rt serve --set record.path=NEW.h5`."
         )
     return group

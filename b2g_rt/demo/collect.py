@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 
 from b2g_rt.contracts.messages import (
@@ -13,6 +14,8 @@ from b2g_rt.contracts.messages import (
     StimulusMessage,
     TrialMessage,
 )
+
+MAX_EVENTS = 1000
 
 
 @dataclass(slots=True)
@@ -27,19 +30,24 @@ class TrialRecord:
 
 
 class Collector:
-    """Listens to a service; pass ``see`` as its ``on_message``."""
+    """Listens to a service; pass ``see`` as its ``on_message``.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    max_trials : int
+        The last so many trials are kept: a demo left open for a day must not fill the memory with pictures.
+    """
+
+    def __init__(self, max_trials: int) -> None:
         self._lock = threading.Lock()
+        self._max_trials = max_trials
         self._trials: dict[int, TrialRecord] = {}
-        self.events: list[EventMessage] = []
-        self.n_frames = 0
+        self.events: deque[EventMessage] = deque(maxlen=MAX_EVENTS)
 
     def see(self, message: Message) -> None:
         """Take one message."""
         with self._lock:
             if isinstance(message, FrameMessage):
-                self.n_frames += 1
                 if message.trial is not None and message.image is not None:
                     trial = self._trial(message.trial, message.stimulus or "")
                     trial.pictures[message.window_idx] = message.image
@@ -51,13 +59,12 @@ class Collector:
                 self.events.append(message)
 
     def _trial(self, trial: int, stimulus: str) -> TrialRecord:
-        return self._trials.setdefault(trial, TrialRecord(trial, stimulus))
-
-    @property
-    def n_scored(self) -> int:
-        """Trials with a score so far."""
-        with self._lock:
-            return sum(t.score is not None for t in self._trials.values())
+        found = self._trials.get(trial)
+        if found is None:
+            found = self._trials[trial] = TrialRecord(trial, stimulus)
+            if len(self._trials) > self._max_trials:
+                del self._trials[min(self._trials)]
+        return found
 
     def scored(self) -> list[TrialRecord]:
         """Return the trials with a score, best raw cosine first."""

@@ -12,8 +12,30 @@ from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.demo.collect import Collector, TrialRecord
 from b2g_rt.demo.pictures import final_picture, png_bytes, trials_gif
 from b2g_rt.demo.summary import chosen_trials
+from b2g_rt.errors import ConfigError
 
 TEMPLATE = Path(__file__).parent / "summary.html.j2"
+
+
+FILES = ("summary.html", "trials.gif", "screenshot.png", "summary.json")
+
+
+def clear_report(folder: Path) -> None:
+    """Make the folder and remove the files of an earlier report: nothing old may pass for new.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {folder}: {error.strerror}, expected a folder that can be written. Choose another."
+        ) from None
 
 
 def write_report(
@@ -22,9 +44,14 @@ def write_report(
     collector: Collector,
     spec: WindowSpec,
     baseline: Image | None,
-) -> None:
-    """Write all files into ``folder``; a screenshot that is there is embedded in the page."""
-    folder.mkdir(parents=True, exist_ok=True)
+) -> list[str]:
+    """Write all files into ``folder``; a screenshot that is there is embedded in the page.
+
+    Returns
+    -------
+    list of str
+        The files that are there now; no animation without a scored trial.
+    """
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     chosen = chosen_trials(collector)
     if chosen:
@@ -32,6 +59,7 @@ def write_report(
     (folder / "summary.html").write_text(
         _page(folder, summary, chosen, collector.scored(), baseline), encoding="utf-8"
     )
+    return [name for name in FILES if (folder / name).exists()]
 
 
 def _page(

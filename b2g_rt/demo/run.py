@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from b2g_rt.commands.simulate import demo_session_path, simulate_session
 from b2g_rt.config import Config, load_config
 from b2g_rt.contracts.session import SessionFile
 from b2g_rt.demo.collect import Collector
-from b2g_rt.demo.report import write_report
+from b2g_rt.demo.report import clear_report, write_report
 from b2g_rt.demo.summary import SIMULATED, summarize
 from b2g_rt.errors import SetupError
 from b2g_rt.service.graph import Service
@@ -95,36 +96,37 @@ def _run(
 ) -> dict[str, Any]:
     from b2g_rt.commands.live import build, stop_on_signals
 
-    collector = Collector()
+    collector = Collector(options.n_trials)
     live = build(config, models, on_message=collector.see)
     out = options.out or (Path("demo-out") if headless else None)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "screenshot.png").unlink(missing_ok=True)
-    display = _display(endpoints, out, headless)
-    player = _player(config, session, options.speed, loop=not headless)
-    with stop_on_signals() as stop:
+        clear_report(out)
+    goal = _goal(session, models, options.n_trials)
+    with stop_on_signals() as stop, ExitStack() as children:
+        # In this order at the end: the last screenshot shows the end of the session, not that of the service, and
+        # the service does not go looking for a stream that has done its part.
+        player = _player(config, session, options.speed, loop=not headless)
+        children.callback(_end, player)
         live.service.start()
-        goal = _goal(session, models, options.n_trials)
-        try:
-            if headless:
-                _one_pass(live.service, player, display, stop, goal, console)
-            else:
-                console.print("The window is open; close it (or Ctrl-C here) to end the demo.")
-                _until_closed(live.service, player, display, stop)
-        finally:
-            # In this order: the last screenshot shows the end of the session, not that of the service, and the
-            # service does not go looking for a stream that has done its part.
-            _end(display)
-            live.service.request_stop()
-            live.service.wait(END_WAIT_S)
-            _end(player)
+        children.callback(_end_service, live.service)
+        display = _display(endpoints, out, headless)
+        children.callback(_end, display)
+        if headless:
+            _one_pass(live.service, player, display, stop, goal, console)
+        else:
+            console.print("The window is open; close it (or Ctrl-C here) to end the demo.")
+            _until_closed(live.service, player, display, stop)
     summary = summarize(live.service.progress, models, *live.service.ledgers, collector)
     if out:
-        write_report(out, summary, collector, models.bundle.windows, models.baseline)
-        console.print(f"written to {out}: summary.html, trials.gif, screenshot.png, summary.json")
+        written = write_report(out, summary, collector, models.bundle.windows, models.baseline)
+        console.print(f"written to {out}: {', '.join(written)}")
     _print(summary, console)
     return summary
+
+
+def _end_service(service: Service) -> None:
+    service.request_stop()
+    service.wait(END_WAIT_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,13 @@ def summarize(
         },
         "trials": {"shown": progress.n_trials, "scored": len(scores)},
         "samples": asdict(ledger),
-        "markers": asdict(markers),
+        "markers": {
+            **asdict(markers),
+            "unknown_stimuli": progress.n_unknown_stimuli,
+            "no_onsets": progress.n_other_markers,
+            "too_old": progress.n_markers_too_old,
+        },
+        "failures": progress.n_failures,
         "latency_ms": {
             name: _plain(getattr(progress, name).session())
             for name in ("decode", "sample_to_latent", "sample_to_frame")

@@ -93,7 +93,9 @@ class TrialTimeline(Panel):
             return ""
         n_decoded = sum(mark is not None and mark.outcome != "dropped" for mark in progress.marks)
         of = f"{n_decoded} of {len(progress.marks)} windows decoded" if progress.marks else ""
-        return f"trial {progress.trial + 1}   {progress.stimulus}   {of}"
+        n_late = sum(mark is not None and mark.late for mark in progress.marks)
+        late = f", {n_late} late (amber)" if n_late else ""
+        return f"trial {progress.trial + 1}   {progress.stimulus}   {of}{late}"
 
     def _paint_axis(
         self, painter: QPainter, box: QRectF, onset_x: float, low: float, high: float

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import Normalisation
 
+N_SD_LEARNT = 20.0
+"""What is learnt from a sample is cut off this many SDs from the mean; what is passed on is not."""
+
 
 class Normaliser:
     """Turns chunks into z units; state is explicit in the attributes.
@@ -84,10 +87,26 @@ class Normaliser:
                 self._learn()
         return out
 
+    def skip(self, n: int) -> None:
+        """Let ``n`` lost samples pass: blocks stay those of the sample clock."""
+        if self._spec.kind == "frozen":
+            return
+        while n > 0:
+            part = min(n, self._spec.block_samples - self._filled)
+            self._filled += part
+            n -= part
+            if self._filled == self._spec.block_samples:
+                self._learn()
+
     def _learn(self) -> None:
-        block = np.concatenate(self._block).astype(np.float64)
-        self._block, self._filled = [], 0
+        parts, self._block, self._filled = self._block, [], 0
+        if not parts:
+            return
+        block = np.concatenate(parts).astype(np.float64)
         finite = np.isfinite(block)
+        # A saturated sample (an artefact, a rail) must not widen the scale for the rest of the day.
+        reach = np.where(self.variance > 0, N_SD_LEARNT * np.sqrt(self.variance), np.inf)
+        block = np.clip(block, self.mean - reach, self.mean + reach)
         count = finite.sum(axis=0)
         block = np.where(finite, block, 0.0)
         enough = count >= self._spec.block_samples // 2

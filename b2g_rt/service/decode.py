@@ -78,11 +78,10 @@ class DecodeStage:
 
     def push(self, job: WindowJob) -> Decoded:
         """Decode one window; a window without features gives a frame flagged ``dropped``."""
-        frame = self._frame(job)
         values = job.features.values
         if values is None:
-            self._progress.windows_dropped += 1
-            return Decoded(replace(frame, flags=replace(frame.flags, dropped=True)), None)
+            return self.failed(job)
+        frame = self._frame(job)
         latent = self._decode(values, job.window.window_idx)
         decoded_s = self._now()
         self._progress.windows_decoded += 1
@@ -98,6 +97,12 @@ class DecodeStage:
             ),
             latent,
         )
+
+    def failed(self, job: WindowJob) -> Decoded:
+        """Return the frame of a window that has no latent."""
+        self._progress.windows_dropped += 1
+        frame = self._frame(job)
+        return Decoded(replace(frame, flags=replace(frame.flags, dropped=True)), None)
 
     def _frame(self, job: WindowJob) -> FrameMessage:
         window, trial = job.window, job.window.trial

@@ -85,7 +85,7 @@ class DeliverStage:
         self._now = now
         self._progress = progress
         self._on_message = on_message
-        self._held: dict[int, FrameMessage] = {}
+        self._held: dict[int, FrameMessage | None] = {}
         self._next_sequence = 0
 
     def push(self, item: Delivery) -> None:
@@ -100,16 +100,27 @@ class DeliverStage:
 
     def _finished(self, frame: FrameMessage) -> None:
         frame = replace(frame, stamps=replace(frame.stamps, published=self._now()))
+        # A superseded frame is finished before the one that is being rendered: pictures do not wait, the record of
+        # all frames keeps the order of the windows.
+        self._held[frame.sequence] = frame
         if frame.image is not None:
             if self._out.publisher:
                 self._out.publisher.publish(Topic.PICTURES, frame)
             self._progress.sample_to_frame.add(self._now() - frame.stamps.sample)
-        # A superseded frame is finished before the one that is being rendered: pictures do not wait, the record of
-        # all frames keeps the order of the windows.
-        self._held[frame.sequence] = frame
+        self._release()
+
+    def give_up(self, item: Delivery) -> None:
+        """Let the frames behind one that could not be delivered pass."""
+        if isinstance(item, FinishedFrame) and item.frame.sequence >= self._next_sequence:
+            self._held.setdefault(item.frame.sequence, None)
+            self._release()
+
+    def _release(self) -> None:
         while self._next_sequence in self._held:
-            self._in_order(self._held.pop(self._next_sequence))
+            frame = self._held.pop(self._next_sequence)
             self._next_sequence += 1
+            if frame is not None:
+                self._in_order(frame)
 
     def _in_order(self, frame: FrameMessage) -> None:
         bare = replace(frame, image=None)

@@ -35,7 +35,6 @@ class LosslessQueue(Generic[T]):
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self._queue: queue.Queue[T | None] = queue.Queue(edge.capacity)
-        self.finished = False
 
     def put(self, item: T) -> None:
         """Append, waiting while the queue is full."""
@@ -51,7 +50,6 @@ class LosslessQueue(Generic[T]):
         """
         item = self._queue.get()
         if item is None:
-            self.finished = True
             raise Closed
         return item
 

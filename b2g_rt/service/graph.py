@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from b2g_rt.config import Config
 from b2g_rt.contracts.messages import VERSION, EventMessage, Ledger, Message
@@ -38,8 +38,6 @@ from b2g_rt.service.scoring import TrialScorer
 from b2g_rt.sources.chunk import Source
 
 LOG = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def edges(config: Config) -> dict[tuple[str, str], Edge]:
@@ -84,6 +82,7 @@ class Service:
         self.failure: BaseException | None = None
         self._outputs = outputs
         self._now = now
+        self._failed_stages: set[str] = set()
         self._stop = threading.Event()
         graph = edges(config)
         self._jobs: LosslessQueue[WindowJob] = LosslessQueue(graph["ingest", "decode"])
@@ -139,10 +138,7 @@ class Service:
 
     def tell_recorder_trouble(self, level: Literal["warning", "error"], text: str) -> None:
         """Publish what the recorder complains about; may be called from any thread."""
-        event = EventMessage(
-            version=VERSION, kind=RECORDER, level=level, text=text, time_s=self._now()
-        )
-        self._outbox.put(event)
+        self._tell(RECORDER, level, text)
 
     def start(self) -> None:
         """Start all stages."""
@@ -195,12 +191,16 @@ class Service:
     def _run_decode(self) -> None:
         try:
             while True:
-                self._decoded(self._decode.push(self._jobs.get()))
+                job = self._jobs.get()
+                try:
+                    decoded = self._decode.push(job)
+                except Exception as error:
+                    self._contain("decode", error)
+                    decoded = self._decode.failed(job)
+                self._decoded(decoded)
         except Closed:
             pass
         finally:
-            # After a failure the ingest stage may wait for room in a queue that nobody empties any more.
-            _drain(self._jobs)
             self._newest.close()
 
     def _decoded(self, decoded: Decoded) -> None:
@@ -223,26 +223,45 @@ class Service:
     def _run_render(self) -> None:
         try:
             while self._render:
-                self._outbox.put(FinishedFrame(self._render.push(self._newest.get())))
+                decoded = self._newest.get()
+                try:
+                    frame = self._render.push(decoded)
+                except Exception as error:
+                    self._contain("render", error)
+                    self._superseded(decoded)
+                else:
+                    self._outbox.put(FinishedFrame(frame))
         except Closed:
             pass
         finally:
+            # The decode stage sends too: the outbox closes after the last of both.
             self._threads[1].join()
             self._outbox.close()
 
     def _run_deliver(self) -> None:
         try:
             while True:
-                self._deliver.push(self._outbox.get())
+                item = self._outbox.get()
+                try:
+                    self._deliver.push(item)
+                except Exception as error:
+                    self._contain("deliver", error)
+                    self._deliver.give_up(item)
         except Closed:
             pass
-        finally:
-            _drain(self._outbox)
 
-
-def _drain(queue: LosslessQueue[T]) -> None:
-    while not queue.finished:
-        try:
-            queue.get()
-        except Closed:
+    def _contain(self, stage: str, error: Exception) -> None:
+        """Keep one window's failure from ending a session: its frame is flagged, the recording goes on."""
+        self.progress.n_failures += 1
+        if stage in self._failed_stages:
             return
+        self._failed_stages.add(stage)
+        LOG.error("stage %s failed, counted from now on", stage, exc_info=error)
+        if stage != "deliver":
+            text = f"{stage}: {type(error).__name__}: {error}. The frame is flagged, the session goes on."
+            self._tell("stage-failed", "error", " ".join(text.split()))
+
+    def _tell(self, kind: str, level: Literal["warning", "error"], text: str) -> None:
+        self._outbox.put(
+            EventMessage(version=VERSION, kind=kind, level=level, text=text, time_s=self._now())
+        )

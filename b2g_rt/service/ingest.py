@@ -48,6 +48,7 @@ LOG = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 0.1
 ACTIVITY_S = 0.05
+MAX_NAMED = 20
 _LOG_LEVELS: dict[Level, int] = {
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -113,7 +114,7 @@ class IngestStage:
         self._activity_samples = round(ACTIVITY_S * spec.rate_hz)
         self._next_activity = 0.0
         self._refused = ""
-        self._n_overwritten = 0
+        self._too_old_trial = -1
         self._n_absent = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -139,7 +140,7 @@ class IngestStage:
         if text != self._refused:
             self._refused = text
             self._status.refused(text)
-            self._tell("stream_refused", "error", text)
+            self._tell("stream-refused", "error", text)
         self._report()
 
     @property
@@ -153,7 +154,7 @@ class IngestStage:
         for event in chunk.events:
             self._tell(event.kind, event.level, event.text, event.time_s)
         for run in chunk.placed:
-            self._append(run)
+            self._append(run, chunk.received_s)
         for marker in chunk.markers:
             if self._recorder:
                 self._recorder.marker(marker.time_s, marker.text)
@@ -163,7 +164,7 @@ class IngestStage:
             self._schedule(chunk.received_s)
         self._report()
 
-    def _append(self, run: Placed) -> None:
+    def _append(self, run: Placed, received_s: float) -> None:
         if self._recorder:
             index = np.arange(run.index, run.stop, dtype=np.int64)
             self._recorder.samples(run.rows, run.stamps, index)
@@ -173,9 +174,19 @@ class IngestStage:
         if run.kind == "late":
             self._ring.fill(run.index, self._normaliser.apply(rows))
             return
-        if run.n_lost:
-            self._ring.append_lost(run.n_lost)
+        self._append_lost(run.n_lost, received_s)
         self._ring.append(self._normaliser.push(rows))
+
+    def _append_lost(self, n: int, received_s: float) -> None:
+        """Let lost samples into the ring; a gap longer than the ring must not push out windows before they are cut."""
+        self._normaliser.skip(n)
+        step = self._ring.capacity // 2
+        while n > 0:
+            part = min(n, step)
+            self._ring.append_lost(part)
+            n -= part
+            if n > 0:
+                self._schedule(received_s)
 
     def _schedule(self, received_s: float) -> None:
         stop = self._ring.stop
@@ -190,16 +201,7 @@ class IngestStage:
 
     def _start(self, trial: Trial) -> None:
         if trial.stimulus not in self._known:
-            self._progress.n_unknown_stimuli += 1
-            if trial.stimulus not in self._unknown:
-                self._unknown.add(trial.stimulus)
-                self._tell(
-                    "unknown_stimulus",
-                    "warning",
-                    f"marker '{trial.stimulus}': not among the bundle's {len(self._known)} stimuli; decoded, but not "
-                    "scored. Check streams.marker_pattern, or fit a bundle that knows it.",
-                    trial.onset_s,
-                )
+            self._name_unknown(trial)
         self._send(
             StimulusMessage(
                 version=VERSION,
@@ -208,6 +210,20 @@ class IngestStage:
                 onset_s=trial.onset_s,
                 image=self._stimuli.get(trial.stimulus),
             )
+        )
+
+    def _name_unknown(self, trial: Trial) -> None:
+        self._progress.n_unknown_stimuli += 1
+        if trial.stimulus in self._unknown or len(self._unknown) >= MAX_NAMED:
+            return
+        self._unknown.add(trial.stimulus)
+        more = " Further ones are counted only." if len(self._unknown) == MAX_NAMED else ""
+        self._tell(
+            "unknown-stimulus",
+            "warning",
+            f"marker '{trial.stimulus}': not among the bundle's {len(self._known)} stimuli; decoded, but not "
+            f"scored. Check streams.marker_pattern, or fit a bundle that knows it.{more}",
+            trial.onset_s,
         )
 
     def _job(self, window: DueWindow, received_s: float) -> WindowJob:
@@ -233,20 +249,27 @@ class IngestStage:
         try:
             features = self._cutter.cut(self._ring, window.start)
         except WindowOverwritten as error:
-            self._n_overwritten += 1
-            if self._n_overwritten == 1:
-                name = f"marker '{window.trial.stimulus}'" if window.trial else "window"
-                self._tell("marker_too_old", "warning", f"{name}: {error} Counted from now on.")
-            return WindowFeatures(None, 0, 0, "left the ring")
+            self._name_too_old(window, str(error))
+            return WindowFeatures(None, 0, 0, "not in the ring")
         if features.values is None:
             self._n_absent += 1
             if self._n_absent == 1:
                 self._tell(
-                    "window_absent",
+                    "window-absent",
                     "warning",
                     f"window {window.start} to {window.stop - 1}: {features.reason}, no latent. Counted from now on.",
                 )
         return features
+
+    def _name_too_old(self, window: DueWindow, why: str) -> None:
+        trial = window.trial
+        if trial is None or trial.trial == self._too_old_trial:
+            return
+        self._too_old_trial = trial.trial
+        self._progress.n_markers_too_old += 1
+        if self._ring.start == 0:
+            why = "it lies before the first sample that was received; its first windows have no latent."
+        self._tell("marker-too-old", "warning", f"marker '{trial.stimulus}': {why}", trial.onset_s)
 
     def _report(self) -> None:
         now = self._now()
@@ -256,7 +279,7 @@ class IngestStage:
             self._send(
                 ActivityMessage(
                     version=VERSION,
-                    time_s=now,
+                    time_s=self._source.clock.time_of(self._ring.stop - 1),
                     sample_stop=self._ring.stop,
                     values=values.astype("<f4").tobytes(),
                 )

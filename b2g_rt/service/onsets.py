@@ -55,7 +55,7 @@ class OnsetTracker:
     def add(self, time_s: float, text: str) -> bool:
         """Take a marker; return whether it is an onset."""
         match = self._pattern.fullmatch(text)
-        if match is None:
+        if match is None or not match["stimulus"]:
             self.n_others += 1
             return False
         self._waiting.append(Onset(match["stimulus"], time_s))

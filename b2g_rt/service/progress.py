@@ -21,6 +21,8 @@ class Progress:
     n_trials: int = 0
     n_unknown_stimuli: int = 0
     n_other_markers: int = 0
+    n_markers_too_old: int = 0
+    n_failures: int = 0
     windows_due: int = 0
     windows_decoded: int = 0
     windows_skipped: int = 0

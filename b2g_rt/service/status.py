@@ -110,6 +110,10 @@ class StatusReporter:
             baseline=models.baseline,
             n_trials_expected=stream.n_trials if stream else None,
             latent_gain=self._config.inference.latent_gain,
+            n_other_markers=progress.n_other_markers,
+            n_unknown_stimuli=progress.n_unknown_stimuli,
+            n_markers_too_old=progress.n_markers_too_old,
+            n_failures=progress.n_failures,
         )
 
     def _state(self) -> Literal["waiting", "streaming", "stalled", "stopping"]:

@@ -30,7 +30,7 @@ class SourceEvent:
     """Something to know.
 
     Kinds: connected, lost, reconnected, stalled, resumed, gap, clock-step, clock-unknown, backlog, caught-up,
-    not-found, other-source, markers-connected, markers-lost, markers-missing.
+    not-found, other-source, markers-connected, markers-lost, markers-missing, markers-clock.
     """
 
     kind: str

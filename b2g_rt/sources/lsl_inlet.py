@@ -13,6 +13,7 @@ from b2g_rt.errors import StreamNotFound
 from b2g_rt.sources.chunk import Chunk, Level, SourceEvent, SourceMarker, State, StreamDescription
 from b2g_rt.sources.ledger import StreamLedger
 from b2g_rt.sources.marker_inlet import MarkerLink
+from b2g_rt.sources.marker_stamps import ClockNow, MarkerStamps
 from b2g_rt.sources.mua_inlet import MAX_ROWS, Block
 from b2g_rt.sources.mua_link import MuaLink
 from b2g_rt.sources.placed import Placed
@@ -79,6 +80,7 @@ class LslSource:
             max_rows=max_rows,
         )
         self._markers = MarkerLink(markers) if markers is not None else None
+        self._stamps = MarkerStamps("streams.markers" if markers is None else markers.key)
         self._clock = SampleClock(rate_hz, gap_threshold_s=gap_threshold_s)
         self._ledger = StreamLedger()
         self._marker_ledger = StreamLedger()
@@ -159,7 +161,7 @@ class LslSource:
             self._placed += self._clock.push(block.stamps, block.rows)
         markers = self._early + self._read_markers()
         self._early = []
-        return self._chunk(block, markers)
+        return self._chunk(block, self._plausible(markers))
 
     def close(self) -> None:
         """Destroy the inlets; twice is harmless."""
@@ -203,6 +205,21 @@ class LslSource:
             self._say(kind, level, text)
         self._marker_ledger.add_markers(len(markers))
         return markers
+
+    def _plausible(self, markers: list[SourceMarker]) -> list[SourceMarker]:
+        """Hold back markers whose stamps cannot be true; they count as received, and it is said."""
+        if not markers or self._markers is None or self._markers.found is None:
+            return markers
+        description, clock = self._link.description, self._clock
+        now = ClockNow(
+            newest_s=clock.time_of(clock.stop - 1) if clock.started else None,
+            session_clock=description is not None and description.session_clock,
+        )
+        found = self._markers.found
+        good, said = self._stamps.sort(markers, now, str(found), found.uid)
+        for kind, level, text in said:
+            self._say(kind, level, text)
+        return good
 
     def _say(self, kind: str, level: Level, text: str) -> None:
         self._events.append(SourceEvent(kind, level, text, float(self._local_clock())))

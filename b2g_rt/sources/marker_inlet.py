@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from b2g_rt.errors import StreamAmbiguous, StreamLost, StreamMismatch
@@ -11,6 +12,9 @@ from b2g_rt.sources.stream_query import FoundStream, Seeker, StreamQuery
 
 _OPEN_TIMEOUT_S = 2.0
 _BUFFER = 360
+# Silence is normal between trials; only then it is looked whether another outlet took the place, now and then.
+_SILENT_S = 2.0
+_LOOK_EVERY_S = 0.5
 
 
 class MarkerInlet:
@@ -45,7 +49,7 @@ class MarkerInlet:
         try:
             self._inlet.open_stream(_OPEN_TIMEOUT_S)
             self._correction = ClockCorrection(self._inlet, found.host)
-            self._correction.start(_OPEN_TIMEOUT_S)
+            self.corrected = self._correction.start(_OPEN_TIMEOUT_S)
         except (pylsl.util.TimeoutError, self._lost_error):
             self.close()
             raise StreamLost(
@@ -90,16 +94,24 @@ class MarkerLink:
     """
 
     def __init__(self, query: StreamQuery) -> None:
+        self.key = query.key
         self._query = query
         self._inlet: MarkerInlet | None = None
         self._seeker: Seeker | None = None
         self._before: FoundStream | None = None
+        self._successor: FoundStream | None = None
         self._refused: frozenset[str] = frozenset()
+        self._next_look = 0.0
 
     @property
     def connected(self) -> bool:
         """Whether there is a marker stream right now."""
         return self._inlet is not None
+
+    @property
+    def found(self) -> FoundStream | None:
+        """The connected stream, or the one that was there last; None before the first."""
+        return self._before
 
     def read(self) -> tuple[list[SourceMarker], list[tuple[str, Level, str]]]:
         """Return the markers that have arrived, and what there is to say (kind, level, text).
@@ -109,21 +121,19 @@ class MarkerLink:
         StreamAmbiguous, StreamMismatch
             Several streams fit, or the one that fits carries no markers; once for each stream.
         """
+        said = self._connect() if self._inlet is None else []
         if self._inlet is None:
-            said = self._connect()
-            if self._inlet is None:
-                return [], said
-        else:
-            said = []
+            return [], said
         try:
-            return self._inlet.pull(), said
+            markers = self._inlet.pull()
         except StreamLost as lost:
-            self._inlet.close()
-            self._inlet = None
-            return [], [
-                *said,
-                ("markers-lost", "warning", f"{lost} Markers sent meanwhile are unknown."),
-            ]
+            return [], [*said, self._drop(str(lost))]
+        if markers:
+            self._seeker = None
+            self._next_look = time.monotonic() + _SILENT_S
+        else:
+            said += self._watch(self._inlet.found)
+        return markers, said
 
     def close(self) -> None:
         """Let go of the stream; twice is harmless."""
@@ -132,23 +142,53 @@ class MarkerLink:
         self._inlet = self._seeker = None
 
     def _connect(self) -> list[tuple[str, Level, str]]:
-        if self._seeker is None:
-            self._seeker = Seeker(self._query, self._before)
-        try:
-            found = self._seeker.poll(self._refused)
-        except StreamAmbiguous:
-            self._seeker = None
-            raise
+        found, self._successor = self._successor or self._seek(), None
         if found is None:
             return []
         self._seeker = None
         try:
-            self._inlet = MarkerInlet(found, self._query.key)
+            inlet = MarkerInlet(found, self.key)
         except StreamMismatch:
             self._refused |= {found.uid}
             raise
         except StreamLost:
             return []
+        self._inlet = inlet
+        self._next_look = time.monotonic() + _SILENT_S
         again = "again " if self._before is not None else ""
         self._before = found
-        return [("markers-connected", "info", f"{self._query.key}: connected {again}to {found}.")]
+        said: list[tuple[str, Level, str]] = [
+            ("markers-connected", "info", f"{self.key}: connected {again}to {found}.")
+        ]
+        if not inlet.corrected:
+            text = f"{self.key}: the clock of host {found.host} could not be compared yet; times are uncorrected."
+            said.append(("clock-unknown", "warning", text))
+        return said
+
+    def _seek(self) -> FoundStream | None:
+        if self._seeker is None:
+            self._seeker = Seeker(self._query, self._before)
+        try:
+            return self._seeker.poll(self._refused)
+        except StreamAmbiguous:
+            self._seeker = None
+            raise
+
+    def _watch(self, connected: FoundStream) -> list[tuple[str, Level, str]]:
+        """Look whether another outlet took the place of a silent one; a frozen program never closes its own."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return []
+        self._next_look = now + _LOOK_EVERY_S
+        if self._seeker is None:
+            self._seeker = Seeker(self._query, connected)
+        self._successor = self._seeker.successor(connected, self._refused)
+        if self._successor is None:
+            return []
+        return [
+            self._drop(f"{self.key}: {connected} is silent and another outlet took its place.")
+        ]
+
+    def _drop(self, reason: str) -> tuple[str, Level, str]:
+        self.close()
+        return "markers-lost", "warning", f"{reason} Markers sent meanwhile are unknown."

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from b2g_rt.errors import SessionError, StreamError
 from b2g_rt.sources.outlets import BUFFER_S, OutletPair
 from b2g_rt.sources.recorded import Recording, marker_positions
 
@@ -80,6 +81,10 @@ class Player:
     ------
     ValueError
         A speed or chunk size that plays nothing.
+    StreamError
+        A stream without a name.
+    SessionError
+        The session has no samples.
     """
 
     def __init__(
@@ -102,6 +107,13 @@ class Player:
             raise ValueError(f"player: chunks of {low} to {high} samples, expected at least 1.")
         if speed is not None and not (speed > 0 and math.isfinite(speed)):
             raise ValueError(f"player: speed {speed}, expected more than 0.")
+        for what, given in (("MUA", mua_name), ("marker", marker_name)):
+            if given is not None and not given.strip():
+                raise StreamError(
+                    f"player: the {what} stream has no name, expected one. Give it a name."
+                )
+        if not session.n_samples:
+            raise SessionError("player: no samples, expected a recorded session. Record again.")
         self._session = session
         self._names = (mua_name, marker_name)
         self._speed = speed

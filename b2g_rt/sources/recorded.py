@@ -6,6 +6,7 @@ are the live ones. Knows no LSL.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.session import SessionInfo, SessionMarker
 from b2g_rt.errors import SessionError
-from b2g_rt.sources.chunk import Chunk, SourceMarker, State, StreamDescription
+from b2g_rt.sources.chunk import Chunk, SourceEvent, SourceMarker, State, StreamDescription
 from b2g_rt.sources.ledger import StreamLedger
 from b2g_rt.sources.recorded_clock import RecordedClock
 
@@ -88,7 +89,7 @@ class RecordedSource:
         self._now = now
         self._stamps = session.time_s()
         self._index = session.index() - int(session.index()[0])
-        self._waiting = session.markers()
+        self._waiting, self._events = _finite_markers(session, name, now)
         self._clock = RecordedClock(info.rate_hz * info.speed)
         self._ledger = StreamLedger()
         self._marker_ledger = StreamLedger()
@@ -135,6 +136,7 @@ class RecordedSource:
             self._ledger.add(run)
         self._at = stop
         received_s = self._now()
+        events, self._events = self._events, ()
         markers = [
             SourceMarker(m.time_s, m.text, received_s) for m in self._due(ended=state == "ended")
         ]
@@ -142,7 +144,7 @@ class RecordedSource:
         return Chunk(
             placed=tuple(placed),
             markers=tuple(markers),
-            events=(),
+            events=events,
             received_s=received_s,
             age_s=None,
             state=state,
@@ -163,14 +165,32 @@ class RecordedSource:
         return self._clock.position_of(marker.time_s) < self._clock.stop
 
 
+def _finite_markers(
+    session: Recording, name: str, now: Callable[[], float]
+) -> tuple[list[SessionMarker], tuple[SourceEvent, ...]]:
+    """Return the markers whose time is a number, and what there is to say about the others."""
+    markers = session.markers()
+    finite = [marker for marker in markers if math.isfinite(marker.time_s)]
+    n_refused = len(markers) - len(finite)
+    if not n_refused:
+        return finite, ()
+    text = (
+        f"{name}: {n_refused} of {len(markers)} markers have a time that is no finite number, expected seconds. They "
+        "are no onsets; let the marker outlet stamp with pylsl.local_clock()."
+    )
+    return finite, (SourceEvent("markers-clock", "error", text, now()),)
+
+
 def marker_positions(session: Recording) -> list[tuple[float, SessionMarker]]:
     """Return each marker with its (fractional) position on the recording's sample clock, 0 = first sample.
 
-    The clock is fitted as it was live: a marker is placed when the samples have passed it.
+    The clock is fitted as it was live: a marker is placed when the samples have passed it. Markers whose time is no
+    number are left out.
     """
     stamps, index = session.time_s(), session.index()
     clock = RecordedClock(session.info.rate_hz * session.info.speed)
-    waiting, positions = session.markers(), []
+    waiting = [marker for marker in session.markers() if math.isfinite(marker.time_s)]
+    positions: list[tuple[float, SessionMarker]] = []
     for start in range(0, session.n_samples, _MARKER_BLOCK):
         part = slice(start, start + _MARKER_BLOCK)
         n = len(stamps[part])

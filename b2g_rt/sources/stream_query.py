@@ -136,15 +136,9 @@ class Seeker:
         StreamAmbiguous
             Several fit; the line says how to tell them apart.
         """
-        now = time.monotonic()
-        if now < self._next_look:
+        if not self._due() or (self._before is None and self.waited_s < SETTLE_S):
             return None
-        self._next_look = now + POLL_S
-        if self._before is None and self.waited_s < SETTLE_S:
-            return None
-        found = [
-            stream for stream in map(_found, self._resolver.results()) if stream.uid not in refused
-        ]
+        found = self._answering(refused)
         if len(found) > 1 and self._before is not None:
             same = [
                 s
@@ -155,6 +149,44 @@ class Seeker:
         if len(found) > 1:
             raise StreamAmbiguous(_ambiguous(self._query, found))
         return found[0] if found else None
+
+    def successor(
+        self, connected: FoundStream, refused: frozenset[str] = frozenset()
+    ) -> FoundStream | None:
+        """Return the outlet that took the place of a connected one, or None so far; never blocks.
+
+        It is of the same host and source_id, and either the connected one no longer answers (its program hangs, its
+        machine is gone), or the new one was made later. Without a source_id only the first counts: two programs of
+        one name are not one device.
+
+        Parameters
+        ----------
+        connected : FoundStream
+        refused : frozenset of str
+            uids that are left out.
+        """
+        if not self._due() or self.waited_s < SETTLE_S:
+            return None
+        found = self._answering(refused)
+        device = connected.host, connected.source_id
+        others = [s for s in found if s.uid != connected.uid and (s.host, s.source_id) == device]
+        if not others:
+            return None
+        newest = max(others, key=lambda stream: float(stream.info.created_at()))
+        if all(stream.uid != connected.uid for stream in found):
+            return newest
+        later = newest.info.created_at() > connected.info.created_at()
+        return newest if later and connected.source_id else None
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + POLL_S
+        return True
+
+    def _answering(self, refused: frozenset[str]) -> list[FoundStream]:
+        return [s for s in map(_found, self._resolver.results()) if s.uid not in refused]
 
 
 def find_stream(query: StreamQuery, timeout_s: float) -> FoundStream:

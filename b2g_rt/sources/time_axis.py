@@ -114,19 +114,33 @@ class TimeAxis:
         return line.time_of(index)
 
     def position_of(self, time_s: float) -> float:
-        """Return the fractional index at a time; WindowNotReady before the first sample."""
+        """Return the fractional index at a time; WindowNotReady before the first sample.
+
+        Notes
+        -----
+        After a step back, a time beyond the newest sample has two places: where samples are still to come (a marker
+        ahead of them), and before the step (a marker that came late). The one closer to the newest sample holds.
+        """
         self._need_start()
         newest = self._fit.line.position_of(time_s)
-        stop = self.stop + _AHEAD_S * self._rate_hz
-        if not self._pieces or self._piece_start - 0.5 <= newest <= stop:
+        if not self._pieces or self._piece_start - 0.5 <= newest < self.stop:
             return newest
+        older = self._older_position_of(time_s)
+        if older is None:
+            return newest
+        ahead = newest - self.stop
+        is_ahead = 0.0 <= ahead <= min(self.stop - older, _AHEAD_S * self._rate_hz)
+        return newest if is_ahead else older
+
+    def _older_position_of(self, time_s: float) -> float | None:
+        """Return the index at a time on the newest piece before this one that contains it."""
         end = self._piece_start
         for start, line in reversed(self._pieces):
             position = line.position_of(time_s)
             if start - 0.5 <= position < end + 0.5:
                 return position
             end = start
-        return newest
+        return None
 
     def _close_block(self) -> None:
         """Fit the line to the block that is complete, or left behind by a gap, and lay out the next."""

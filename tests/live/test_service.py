@@ -204,7 +204,7 @@ def test_a_window_with_too_much_lost_has_no_latent_and_says_so(tmp_path):
     assert r.live.service.progress.windows_dropped == sum(
         f.flags.dropped for f in by_window.values()
     )
-    assert len(r.seen.events("window_absent")) == 1
+    assert len(r.seen.events("window-absent")) == 1
 
 
 def test_a_marker_older_than_the_ring_is_counted_and_named(tmp_path):
@@ -214,7 +214,7 @@ def test_a_marker_older_than_the_ring_is_counted_and_named(tmp_path):
         r.markers.push("face-0002", r.mua.time_of(300))
         r.seen.wait(lambda: len(r.seen.frames()) >= 9)
     assert all(f.flags.dropped for f in r.seen.frames())
-    (event,) = r.seen.events("marker_too_old")
+    (event,) = r.seen.events("marker-too-old")
     assert "face-0002" in event.text
 
 
@@ -223,7 +223,7 @@ def test_an_unknown_stimulus_is_named_once_and_still_decoded(tmp_path):
         r.trial("nobody", 400)
         r.trial("nobody", 800)
         r.seen.wait(lambda: len(r.seen.frames()) >= 18)
-    (event,) = r.seen.events("unknown_stimulus")
+    (event,) = r.seen.events("unknown-stimulus")
     assert "nobody" in event.text
     assert all(f.latent is not None and f.cosine is None for f in r.seen.frames())
     assert r.seen.trials() == []
@@ -264,6 +264,67 @@ def test_an_amplified_latent_is_drawn_but_the_decoded_one_is_sent(tmp_path):
             drawn = generator.render(mean + np.float32(2) * (latent(frame) - mean))
             assert frame.image is not None
             assert frame.image.data == drawn.tobytes()
+
+
+@pytest.mark.parametrize("stage", ["decode", "render", "deliver"])
+def test_a_failure_in_one_stage_is_said_and_neither_stops_nor_loses_anything_else(tmp_path, stage):
+    path = tmp_path / "session.h5"
+    with rig(tmp_path, f"record.path={path}") as r:
+        service = r.live.service
+        part = getattr(service, f"_{stage}")
+        healthy, calls = part.push, []
+
+        def failing(item):
+            calls.append(item)
+            if len(calls) == 3:
+                raise RuntimeError("the card is gone")
+            return healthy(item)
+
+        part.push = failing
+        for i in range(3):
+            r.trial(f"face-{i:04d}", 400 + 400 * i)
+        # What the failing delivery held is gone; decode and render lose no frame.
+        r.seen.wait(lambda: service.progress.windows_due == 27 and len(calls) >= 3)
+        if stage != "deliver":
+            r.seen.wait(lambda: len(r.seen.frames()) >= 27)
+            assert len(r.seen.events("stage-failed")) == 1
+            failed = [f for f in r.seen.frames() if f.flags.dropped or f.flags.skipped]
+            assert failed
+    assert service.progress.n_failures == 1
+    with SessionFile(path) as session:
+        assert session.n_samples == r.mua.sent
+        assert len(session.group("frames")["sequence"]) >= 26
+
+
+def test_a_gap_longer_than_the_ring_flags_the_windows_it_touches(tmp_path):
+    with rig(tmp_path, "service.ring_s=1") as r:
+        r.mua.push(501)
+        r.markers.push("face-0000", r.mua.time_of(500))
+        r.seen.wait(lambda: len(r.seen.frames()) >= 1)
+        r.mua.push(90)
+        r.mua.skip(4000)
+        r.mua.push(200)
+        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+    by_window = {f.window_idx: f for f in r.seen.frames()}
+    # The gap begins at 591; window k covers 400 + 25 k to 500 + 25 k.
+    assert {k: f.flags.gap for k, f in by_window.items()} == {k: k >= 4 for k in range(9)}
+    assert by_window[4].latent is not None
+    assert by_window[8].flags.dropped
+    assert r.seen.events("marker-too-old") == []
+
+
+def test_an_onset_before_the_first_sample_is_named_as_that(tmp_path):
+    with rig(tmp_path) as r:
+        r.mua.push(1)
+        r.seen.wait(lambda: r.live.service.ledgers[0].received >= 1)
+        r.markers.push("face-0002", r.mua.time_of(-50))
+        r.mua.push(400)
+        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+    (event,) = r.seen.events("marker-too-old")
+    assert "before the first sample" in event.text
+    assert [f.flags.dropped for f in sorted(r.seen.frames(), key=lambda f: f.window_idx)] == (
+        [True] * 6 + [False] * 3
+    )
 
 
 def test_a_stream_that_stops_and_returns_is_one_gap_and_is_decoded_again(tmp_path):

@@ -63,3 +63,26 @@ def test_samples_that_are_not_finite_pass_and_are_not_learnt_from():
     assert np.isnan(z[20, 0])
     assert np.isfinite(running.mean).all()
     assert running.mean[1] == MEAN[1]
+
+
+def test_one_saturated_sample_does_not_widen_the_scale_for_the_day():
+    raw = recording(2000)
+    raw[150, 0] = 32767.0
+    running = normaliser("running", block_samples=100, time_constant_s=5.0)
+    z = running.push(raw)
+    assert z[150, 0] > 1000
+    assert np.sqrt(running.variance[0]) < 2 * SD[0]
+
+
+def test_lost_samples_move_the_blocks_of_the_sample_clock():
+    raw = recording(200)
+    whole = normaliser("running", block_samples=100, time_constant_s=1.0)
+    gapped = normaliser("running", block_samples=100, time_constant_s=1.0)
+    whole.push(raw)
+    gapped.push(raw[:60])
+    gapped.skip(40)
+    assert not np.array_equal(gapped.mean, MEAN)
+    gapped.push(raw[100:])
+    assert np.abs(gapped.mean - whole.mean).max() < 0.5
+    gapped.skip(100_000)
+    assert np.isfinite(gapped.mean).all()

@@ -44,3 +44,12 @@ def test_a_picture_does_not_wait_for_the_windows_before_it():
     stage = DeliverStage(Outputs(), lambda: 1.0, progress)
     stage.push(FinishedFrame(frame(5, image=True)))
     assert progress.sample_to_frame.session().p50 > 0
+
+
+def test_a_frame_that_cannot_be_delivered_does_not_hold_back_the_others():
+    seen: list[int] = []
+    stage = DeliverStage(Outputs(), lambda: 1.0, Progress(), lambda m: seen.append(m.sequence))
+    stage.push(FinishedFrame(frame(1, image=False)))
+    stage.push(FinishedFrame(frame(2, image=False)))
+    stage.give_up(FinishedFrame(frame(0, image=True)))
+    assert seen == [1, 2]
