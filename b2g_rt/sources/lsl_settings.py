@@ -81,7 +81,7 @@ def use_private_lsl(directory: Path, session_id: str | None = None) -> Path:
     path = (directory / f"lsl_api-{session_id}.cfg").resolve()
     path.write_text(
         _TEMPLATE.format(
-            base_port=BASE_PORT, port_range=PORT_RANGE, session_id=session_id, log_level=-3
+            base_port=BASE_PORT, port_range=PORT_RANGE, session_id=session_id, log_level=-2
         ),
         encoding="utf-8",
     )

@@ -87,7 +87,7 @@ def test_same_session_id_sees_the_stream_and_another_does_not(tmp_path: Path) ->
 @pytest.mark.live
 def test_liblsl_says_that_it_read_our_file(tmp_path: Path, lsl_environment: None) -> None:
     path = use_private_lsl(tmp_path)
-    path.write_text(path.read_text().replace("level = -3", "level = 0"))
+    path.write_text(path.read_text().replace("level = -2", "level = 0"))
     done = _run(_USE_LSL)
     assert done.returncode == 0, done.stderr
     assert f"Configuration loaded from {path}" in done.stderr
