@@ -185,8 +185,8 @@ def simulate(
     from b2g_rt.commands.simulate import simulate_session
     from b2g_rt.contracts.bundle import ModelBundle
     from b2g_rt.contracts.channels import brain2gan_channels
+    from b2g_rt.contracts.shipped_bundles import bundle_path
     from b2g_rt.errors import SessionError
-    from b2g_rt.service.models import bundle_path
 
     if out.exists():
         raise SessionError(f"{out}: is there already, expected a new file. Choose another name.")
@@ -304,15 +304,21 @@ def schema(
 ) -> None:
     """Export the JSON schema of the configuration, for editors."""
     from b2g_rt.config import schema_json
+    from b2g_rt.errors import ConfigError
 
-    if out:
-        out.write_text(schema_json(), encoding="utf-8")
-    else:
+    if out is None:
         typer.echo(schema_json(), nl=False)
+        return
+    try:
+        out.write_text(schema_json(), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{out}: {error.strerror}, expected a file that can be written. Check the path."
+        ) from None
 
 
 def _fail(error: B2GError) -> NoReturn:
-    errors.print(f"[red]error[/] {_plain(str(error))}")
+    errors.print(f"[red]error:[/] {_plain(str(error))}")
     raise SystemExit(error.exit_code)
 
 

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from b2g_rt.errors import ConfigError
 
+# What PyYAML lets through of a date, number or tag that is none: 2026-13-45, 0x_, !!int '', [[[[...
+_NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+# More than these can only be a slip, and would fill the memory or wait for ever.
+_MAX_WAIT_S = 86400.0
+_MAX_RATE_HZ = 1000.0
+_MAX_THREADS = 1024
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StreamConfig(_Section):
@@ -30,6 +37,12 @@ class StreamConfig(_Section):
         "", description="The device's source_id; tells two streams of one name apart."
     )
     host: str = Field("", description="Name of the computer that streams.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> StreamConfig:
+        if not (self.name or self.type or self.source_id or self.host):
+            raise ValueError("expected at least one of name, type, source_id and host")
+        return self
 
 
 class StreamsConfig(_Section):
@@ -51,16 +64,20 @@ class StreamsConfig(_Section):
     resolve_timeout_s: float = Field(
         10.0,
         gt=0,
+        le=_MAX_WAIT_S,
         description="How long to look for a stream before saying which ones are there, s.",
     )
     wait: bool = Field(
         True,
         description="Go on looking when no stream fits (service); false: give up (tests, scripts).",
     )
-    stale_after_s: float = Field(1.0, gt=0, description="No sample for this long: 'stalled', s.")
+    stale_after_s: float = Field(
+        1.0, gt=0, le=_MAX_WAIT_S, description="No sample for this long: 'stalled', s."
+    )
     gap_threshold_ms: float | None = Field(
         None,
         gt=0,
+        le=60_000,
         description="Time stamps that jump farther are a gap, ms; null: from the measured jitter.",
     )
     lsl_config: Path | None = Field(
@@ -76,13 +93,18 @@ class InferenceConfig(_Section):
         "auto",
         description="auto: the best that works, and it is shown which. Any other: that one or an error.",
     )
-    device_id: int = Field(0, ge=0, description="GPU number.")
+    device_id: int = Field(0, ge=0, le=127, description="GPU number.")
     decoder_threads: int = Field(
-        1, ge=1, description="CPU threads of the decoder; one is fastest for one window."
+        1,
+        ge=1,
+        le=_MAX_THREADS,
+        description="CPU threads of the decoder; one is fastest for one window.",
     )
-    generator_threads: int = Field(1, ge=1, description="CPU threads of the generator.")
+    generator_threads: int = Field(
+        1, ge=1, le=_MAX_THREADS, description="CPU threads of the generator."
+    )
     gpu_mem_limit_mb: int = Field(
-        0, ge=0, description="Limit of each session's GPU arena, MiB; 0: none."
+        0, ge=0, le=1 << 20, description="Limit of each session's GPU arena, MiB; 0: none."
     )
     tensorrt_cache: Path = Field(
         Path(".b2g-cache/tensorrt"), description="Folder for built TensorRT engines."
@@ -91,6 +113,7 @@ class InferenceConfig(_Section):
     latent_gain: float = Field(
         1.0,
         gt=0,
+        le=100,
         description="Decoded latents are stretched from the mean by this before rendering; shown when not 1.",
     )
 
@@ -112,12 +135,15 @@ class WindowsConfig(_Section):
 class ServiceConfig(_Section):
     """Buffers of the service."""
 
-    ring_s: float = Field(30.0, ge=1, description="Samples kept for late markers, s.")
+    ring_s: float = Field(30.0, ge=1, le=600, description="Samples kept for late markers, s.")
     decode_queue: int = Field(
-        4096, ge=16, description="Windows that may wait for the decoder; none is ever dropped."
+        4096,
+        ge=16,
+        le=1_000_000,
+        description="Windows that may wait for the decoder; none is ever dropped.",
     )
-    activity_hz: float = Field(20.0, gt=0, description="Array maps per second.")
-    status_hz: float = Field(4.0, gt=0, description="Status messages per second.")
+    activity_hz: float = Field(20.0, gt=0, le=_MAX_RATE_HZ, description="Array maps per second.")
+    status_hz: float = Field(4.0, gt=0, le=_MAX_RATE_HZ, description="Status messages per second.")
 
 
 class PublishConfig(_Section):
@@ -150,10 +176,10 @@ class OutletsConfig(_Section):
 
     enabled: bool = Field(True, description="Open them at all.")
     latents: str = Field(
-        "b2g-latents", description="Name of the latent stream (irregular, float32)."
+        "b2g-latents", min_length=1, description="Name of the latent stream (irregular, float32)."
     )
     events: str = Field(
-        "b2g-events", description="Name of the decoder event stream (strings, JSON)."
+        "b2g-events", min_length=1, description="Name of the decoder event stream (strings, JSON)."
     )
 
 
@@ -182,7 +208,9 @@ class DisplayConfig(_Section):
     endpoints_file: Path | None = Field(
         None, description="Addresses written by the service; default: ports of 'publish'."
     )
-    stale_after_s: float = Field(1.0, gt=0, description="A picture older than this is greyed, s.")
+    stale_after_s: float = Field(
+        1.0, gt=0, le=_MAX_WAIT_S, description="A picture older than this is greyed, s."
+    )
     server_key: Path | None = Field(None, description="Public CURVE key of the service.")
     client_key: Path | None = Field(None, description="This display's secret CURVE key.")
 
@@ -262,7 +290,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NO_YAML as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}, expected YAML.") from None
     if data is None:
         return {}
@@ -274,7 +302,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _yaml_value(text: str, assignment: str) -> Any:
     try:
         return yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
+    except _NO_YAML:
         raise ConfigError(f"--set {assignment}: the value is no YAML. Put it in quotes.") from None
 
 
@@ -314,7 +342,8 @@ def _explain(error: ValidationError) -> str:
         near = get_close_matches(path[-1], known, n=1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(sorted(known))}."
         return f"{key}: unknown key. {hint}"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"{key}: {first['input']!r}, {message}."
 
 

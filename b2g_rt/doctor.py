@@ -93,11 +93,17 @@ def _providers(config: Config) -> Finding:
     found = f"usable: {', '.join(works)}" + (f" ({detail})" if detail else "")
     if request in missing and missing[request]:
         return Finding(
-            "providers", "fault", found, ".venv/bin/pip install -c constraints.txt -e '.[cuda]', or inference.provider=cpu."
+            "providers",
+            "fault",
+            found,
+            ".venv/bin/pip install -c constraints.txt -e '.[cuda]', or inference.provider=cpu.",
         )
     if has_driver() and missing["cuda"]:
         return Finding(
-            "providers", "note", found, "A driver is installed: .venv/bin/pip install -c constraints.txt -e '.[cuda]'."
+            "providers",
+            "note",
+            found,
+            "A driver is installed: .venv/bin/pip install -c constraints.txt -e '.[cuda]'.",
         )
     return Finding("providers", "ok", found)
 

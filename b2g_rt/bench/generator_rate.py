@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.contracts.shipped_bundles import bundle_path
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.providers import ProviderSettings
-from b2g_rt.service.models import bundle_path
 
 N_WARM_UP = 20
 

@@ -88,7 +88,7 @@ def _run(case: str, seconds: float, n_pauses: int, recordings: Path, channels: P
         from b2g_rt.bench.equality import three_ways
         from b2g_rt.commands.simulate import demo_session_path, simulate_session
         from b2g_rt.contracts.bundle import ModelBundle
-        from b2g_rt.service.models import bundle_path
+        from b2g_rt.contracts.shipped_bundles import bundle_path
 
         bundle = ModelBundle(bundle_path("simulated-faces"))
         session = demo_session_path(bundle, recordings, 64)

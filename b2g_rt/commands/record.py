@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from b2g_rt.commands.live import lsl_source, stop_on_signals, use_lsl_config
+from b2g_rt.commands.progress import ticker
 from b2g_rt.commands.serve import tell_recorded
 from b2g_rt.config import Config
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.messages import VERSION, EventMessage, Ledger
 from b2g_rt.contracts.session import SessionInfo
+from b2g_rt.contracts.shipped_bundles import bundle_path
 from b2g_rt.errors import StreamError
 from b2g_rt.outputs.recorder import Recorder
 from b2g_rt.outputs.session_writer import create_exclusively
-from b2g_rt.service.models import bundle_path, stream_channels
+from b2g_rt.service.models import stream_channels
 from b2g_rt.sources.chunk import Chunk, Source, SourceEvent
 from b2g_rt.sources.lsl_clock import lsl_clock
 
@@ -74,10 +77,15 @@ class _Recording:
         self._console = console
         self._now = lsl_clock()
         self._refused = ""
+        self._n_markers = 0
         self.ledger = Ledger()
 
     def run(self, stop: threading.Event, wanted: int | None) -> None:
         """Loop until ``stop`` is set, ``wanted`` samples were received, or the source is exhausted."""
+        with ticker(self._console) as tick:
+            self._run(stop, wanted, tick)
+
+    def _run(self, stop: threading.Event, wanted: int | None, tick: Callable[[str], None]) -> None:
         while not stop.is_set():
             try:
                 chunk = self._source.read(_READ_TIMEOUT_S)
@@ -87,6 +95,9 @@ class _Recording:
                 stop.wait(_READ_TIMEOUT_S)
                 continue
             self._take(chunk)
+            tick(
+                f"{self.ledger.received} samples, {self.ledger.lost} lost; {self._n_markers} markers"
+            )
             if chunk.state == "ended" or (wanted is not None and self.ledger.received >= wanted):
                 return
 
@@ -96,6 +107,7 @@ class _Recording:
             self._recorder.samples(run.rows, run.stamps, index)
         for marker in chunk.markers:
             self._recorder.marker(marker.time_s, marker.text)
+        self._n_markers += len(chunk.markers)
         for event in chunk.events:
             self._tell(event)
         self.ledger = chunk.mua

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
-from b2g_rt.errors import BundleError
+from b2g_rt.errors import B2GError, BundleError
 
 SCHEMA_VERSION = 1
 FILES = ("decoder.onnx", "generator.onnx", "statistics.npz", "stimuli.npz", "reference.npz")
@@ -138,8 +138,7 @@ class ModelBundle:
         self.manifest = _parse_manifest(path, raw)
         for name in FILES:
             self._verify(name)
-        self.channels = ChannelMap.from_dict(self.manifest.channel_map)
-        self.windows = WindowSpec.from_dict(self.manifest.windows)
+        self.channels, self.windows = _channels_and_windows(path, self.manifest)
         n_channels, n_latents = self.channels.n_channels, self.manifest.n_latents
         stats = self._arrays(
             "statistics.npz",
@@ -310,6 +309,22 @@ def _parse_manifest(path: Path, raw: bytes) -> Manifest:
         raise BundleError(f"{where}: {key}: {first['msg'].lower()}.") from None
 
 
+def _channels_and_windows(path: Path, manifest: Manifest) -> tuple[ChannelMap, WindowSpec]:
+    part = "channel_map"
+    try:
+        channels = ChannelMap.from_dict(manifest.channel_map)
+        part = "windows"
+        windows = WindowSpec.from_dict(manifest.windows)
+        whole = (windows.length, windows.stride, windows.first_start, windows.n_windows)
+        if not all(isinstance(n, int) for n in whole):
+            raise TypeError(f"{whole}, expected whole numbers of samples")
+    except (B2GError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"bundle {path}: manifest.json: {part}: {str(error).rstrip('.')}. Make the bundle again."
+        ) from None
+    return channels, windows
+
+
 def write_bundle(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes]) -> str:
     """Write a bundle: all files, then the manifest with their hashes.
 
@@ -330,7 +345,7 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes
     Raises
     ------
     BundleError
-        A file or a key is missing.
+        A file or a key is missing, or the directory cannot be written.
     """
     missing = [name for name in FILES if name not in files]
     if missing:
@@ -344,10 +359,15 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes
         ensure_ascii=False,
     ).encode()
     _parse_manifest(path, raw)
-    path.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        (path / name).write_bytes(files[name])
-    (path / "manifest.json").write_bytes(raw + b"\n")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (path / name).write_bytes(files[name])
+        (path / "manifest.json").write_bytes(raw + b"\n")
+    except OSError as error:
+        raise BundleError(
+            f"bundle {path}: {error.strerror}, expected a directory that can be written. Check rights and room."
+        ) from None
     return hashlib.sha256(raw + b"\n").hexdigest()
 
 

@@ -6,6 +6,8 @@ recorders read it. Knows nothing of sockets.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -71,11 +73,26 @@ class CurveClientKeys:
 
 
 def write_endpoints(path: Path, endpoints: Endpoints) -> None:
-    """Write the addresses as JSON; a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(asdict(endpoints), indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    """Write the addresses as JSON; a reader sees the old file or the new one, never half of one.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written there; nothing is left behind.
+    """
+    unfinished = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(asdict(endpoints), indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise ConfigError(
+            f"{path}: {error.strerror}, expected a file that can be written. Correct publish.endpoints_file."
+        ) from None
 
 
 def read_endpoints(path: Path) -> Endpoints:

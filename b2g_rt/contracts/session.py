@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.hdf5_opening import open_session_hdf5
 from b2g_rt.errors import SessionError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 FORMAT = "b2g-session"
 VERSION = 1
 
+_ATTRIBUTES = ("version", "rate_hz", "unit", "simulated", "speed", "channel_map", "provenance")
 _UNWRITTEN = {"f": np.nan, "i": -1, "u": 0}
 _TAIL_ROWS = 1 << 20
 
@@ -167,7 +169,7 @@ class SessionFile:
     Raises
     ------
     SessionError
-        No such file, no HDF5, not our format, another version, or a part is missing.
+        No such file, no HDF5, cut short, not our format, another version, or a part is missing.
 
     Notes
     -----
@@ -176,10 +178,15 @@ class SessionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open(path)
+        self._file = open_session_hdf5(path)
         try:
             self._read_header()
-        except Exception:
+        except (LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self._file.close()
+            raise SessionError(
+                f"{path}: {' '.join(str(error).split())}, expected the layout of version {VERSION}."
+            ) from None
+        except BaseException:
             self._file.close()
             raise
 
@@ -189,6 +196,11 @@ class SessionFile:
         if found != FORMAT:
             raise SessionError(
                 f"{self.path}: format {found!r}, expected {FORMAT!r}. Convert it with b2g-offline, or check the path."
+            )
+        missing = [name for name in _ATTRIBUTES if name not in attrs]
+        if missing:
+            raise SessionError(
+                f"{self.path}: attribute '{missing[0]}' is missing, expected the layout of version {VERSION}."
             )
         if int(attrs["version"]) != VERSION:
             raise SessionError(
@@ -271,20 +283,3 @@ class SessionFile:
     def group(self, name: str) -> h5py.Group | None:
         """Return a group (``frames``, ``events``) or None."""
         return self._file.get(name)
-
-
-def _open(path: Path) -> h5py.File:
-    import h5py
-
-    if not path.exists():
-        raise SessionError(f"{path}: no such file, expected a recorded session. Check the path.")
-    try:
-        return h5py.File(path, "r")
-    except OSError as first:
-        try:
-            return h5py.File(path, "r", libver="latest", swmr=True)
-        except OSError:
-            reason = str(first).splitlines()[0]
-            raise SessionError(
-                f"{path}: {reason}, expected an HDF5 file. If it is being written elsewhere, wait."
-            ) from None

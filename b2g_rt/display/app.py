@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from b2g_rt.contracts.endpoints import CurveClientKeys, Endpoints
-from b2g_rt.errors import SetupError
+from b2g_rt.errors import ConfigError, SetupError
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QCoreApplication
@@ -71,8 +73,12 @@ def run_display(
     ------
     SetupError
         No screen and no offscreen platform, or Qt's system libraries are missing.
+    ConfigError
+        An address is none, or screenshot or paint log cannot be written; no window was shown.
     """
     _require_screen()
+    if screenshot is not None:
+        _require_writable("--screenshot", screenshot)
     try:
         from PySide6.QtWidgets import QApplication
 
@@ -100,7 +106,8 @@ def run_display(
     paint_clock = PaintClock(window.tick)
     subscriber = Subscriber(endpoints, model, paint_clock.request, curve)
     stopper = _Stopper()
-    log = None if paint_log is None else paint_log.open("w", encoding="utf-8")
+    subscriber.connect()
+    log = None if paint_log is None else _opened_log(paint_log)
     end_s = None if quit_after_s is None else time.monotonic() + quit_after_s
 
     def on_painted(painted: Painted) -> None:
@@ -204,6 +211,31 @@ def _write_line(log: IO[str], painted: Painted) -> None:
     }
     log.write(json.dumps(line) + "\n")
     log.flush()
+
+
+def _require_writable(option: str, path: Path) -> None:
+    """Find out at the start, not at the end of an experiment."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(option, path, error) from None
+
+
+def _opened_log(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write("--paint-log", path, error) from None
+
+
+def _cannot_write(option: str, path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{option} {path}: {error.strerror}, expected a file that can be written. Check the path."
+    )
 
 
 def _require_screen() -> None:

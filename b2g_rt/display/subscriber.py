@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from b2g_rt.contracts.endpoints import CurveClientKeys, Endpoints
 from b2g_rt.contracts.messages import Topic
+from b2g_rt.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +61,38 @@ class Subscriber:
         self._model = model
         self._on_change = on_change
         self._curve = curve
+        self._context: Any = None
+        self._topics: dict[Any, Topic] = {}
+        self._monitors: dict[Any, Topic] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="display-subscriber", daemon=True)
 
+    def connect(self) -> None:
+        """Open the sockets; ``start`` does it too, where it was not done before.
+
+        Raises
+        ------
+        ConfigError
+            An address that is none.
+        """
+        import zmq
+
+        self._context = zmq.Context()
+        try:
+            for topic in Topic:
+                socket = self._socket(self._context, topic)
+                self._topics[socket] = topic
+                self._monitors[socket.get_monitor_socket(_handshake_failures())] = topic
+                _connect(socket, getattr(self._endpoints, topic.value))
+        except BaseException:
+            self._close_sockets()
+            raise
+
     def start(self) -> None:
         """Connect, and hand over messages from now on."""
+        if self._context is None:
+            self.connect()
+        # From here on the sockets are the thread's alone.
         self._thread.start()
 
     def close(self) -> None:
@@ -72,13 +100,12 @@ class Subscriber:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        elif self._thread.ident is None:
+            self._close_sockets()
 
     def _run(self) -> None:
-        import zmq
-
-        context = zmq.Context()
         try:
-            self._receive(context)
+            self._receive()
         except Exception:
             # A dead thread behind a living window would show an old state for ever: say so on screen.
             _log.exception("display: the subscriber ended")
@@ -87,28 +114,26 @@ class Subscriber:
             )
             self._on_change()
         finally:
-            context.term()
+            self._close_sockets()
 
-    def _receive(self, context: Any) -> None:
+    def _close_sockets(self) -> None:
+        for socket in self._topics:
+            socket.disable_monitor()
+        for socket in (*self._topics, *self._monitors):
+            socket.close(linger=0)
+        self._topics.clear()
+        self._monitors.clear()
+        if self._context is not None:
+            self._context.term()
+            self._context = None
+
+    def _receive(self) -> None:
         import zmq
 
-        topics: dict[Any, Topic] = {}
-        monitors: dict[Any, Topic] = {}
-        try:
-            for topic in Topic:
-                socket = self._socket(context, topic)
-                topics[socket] = topic
-                monitors[socket.get_monitor_socket(_handshake_failures())] = topic
-                socket.connect(getattr(self._endpoints, topic.value))
-            poller = zmq.Poller()
-            for socket in (*topics, *monitors):
-                poller.register(socket, zmq.POLLIN)
-            self._hand_over(poller, topics, monitors)
-        finally:
-            for socket in topics:
-                socket.disable_monitor()
-            for socket in (*topics, *monitors):
-                socket.close(linger=0)
+        poller = zmq.Poller()
+        for socket in (*self._topics, *self._monitors):
+            poller.register(socket, zmq.POLLIN)
+        self._hand_over(poller, self._topics, self._monitors)
 
     def _hand_over(self, poller: Any, topics: dict[Any, Topic], monitors: dict[Any, Topic]) -> None:
         while not self._stop.is_set():
@@ -168,6 +193,19 @@ class Subscriber:
             cause = "wrong server key, or a service without CURVE keys"
         text = f"{address}: handshake failed, {cause}. Compare the keys of both sides."
         self._model.note("error", text, time.monotonic())
+
+
+def _connect(socket: Any, address: str) -> None:
+    import zmq
+
+    try:
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        reason = zmq.strerror(error.errno or 0)
+        raise ConfigError(
+            f"display: address {address}: {reason}, expected one such as tcp://rig1:17501. Correct --host or the "
+            "endpoints file."
+        ) from None
 
 
 def _handshake_failures() -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.inference.bound_session import TensorSpec
 from b2g_rt.inference.onnx_model import OnnxModel, SessionRecord
 from b2g_rt.inference.providers import ProviderSettings
 
@@ -31,7 +32,8 @@ class Decoder:
         self._model = OnnxModel(
             bundle.file("decoder.onnx"),
             settings,
-            {"features": (1, n_channels), "window_idx": (1,), "latent": (1, n_latents)},
+            {"features": TensorSpec((1, n_channels)), "window_idx": TensorSpec((1,), "int64")},
+            {"latent": TensorSpec((1, n_latents))},
         )
         self._per_window = bundle.manifest.decoder_kind == "per_window"
         self._window_idx = np.zeros(1, np.int64)

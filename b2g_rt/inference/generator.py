@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.inference.bound_session import TensorSpec
 from b2g_rt.inference.onnx_model import OnnxModel, SessionRecord
 from b2g_rt.inference.providers import ProviderSettings
 
@@ -29,13 +30,16 @@ class Generator:
     def __init__(self, bundle: ModelBundle, settings: ProviderSettings) -> None:
         image = bundle.manifest.image
         self._bytes = image.layout == "row_col_rgb_uint8"
-        shape = (
-            (1, image.height, image.width, 3) if self._bytes else (1, 3, image.height, image.width)
+        picture = (
+            TensorSpec((1, image.height, image.width, 3), "uint8")
+            if self._bytes
+            else TensorSpec((1, 3, image.height, image.width))
         )
         self._model = OnnxModel(
             bundle.file("generator.onnx"),
             settings,
-            {"w": (1, 1, bundle.manifest.n_latents), "image": shape},
+            {"w": TensorSpec((1, 1, bundle.manifest.n_latents))},
+            {"image": picture},
         )
         self.worst_reference_error = bundle.check_generator(self.render, self.record.provider)
 

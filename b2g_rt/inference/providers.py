@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,8 @@ _LIBRARIES = {
     "tensorrt": "libonnxruntime_providers_tensorrt.so",
 }
 _INSTALL = {
-    "cuda": "Install the NVIDIA driver and: pip install 'b2g-rt[cuda]'",
-    "tensorrt": "Install the NVIDIA driver and: pip install 'b2g-rt[cuda]' tensorrt-cu13",
+    "cuda": "Install the NVIDIA driver and: .venv/bin/pip install -c constraints.txt -e '.[cuda]'",
+    "tensorrt": "Install the NVIDIA driver and: .venv/bin/pip install -c constraints.txt -e '.[cuda]' tensorrt-cu13",
 }
 
 
@@ -53,7 +54,13 @@ def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
 
     Notes
     -----
-    TF32 is off and the arena grows only as asked, so results stay comparable and two sessions fit on a card.
+    TF32 is off (TensorRT has no option for it: ``forbid_tf32``) and the arena grows only as asked, so results stay
+    comparable and two sessions fit on a card.
+
+    Raises
+    ------
+    ProviderError
+        The folder for TensorRT's engines cannot be made.
     """
     import onnxruntime
 
@@ -69,7 +76,13 @@ def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
         cuda["gpu_mem_limit"] = str(settings.gpu_mem_limit_mb * 1024 * 1024)
     if kind == "cuda":
         return [(ORT_NAMES["cuda"], cuda)]
-    settings.tensorrt_cache.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.tensorrt_cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProviderError(
+            f"inference.tensorrt_cache: {settings.tensorrt_cache}: {error.strerror}, expected a folder that can be "
+            "written. Choose another one."
+        ) from None
     prefix = f"{settings.cache_key[:16]}-ort{onnxruntime.__version__}-gpu{settings.device_id}-fp32"
     tensorrt = {
         "device_id": str(settings.device_id),
@@ -79,6 +92,14 @@ def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
         "trt_engine_cache_prefix": prefix,
     }
     return [(ORT_NAMES["tensorrt"], tensorrt), (ORT_NAMES["cuda"], cuda)]
+
+
+def forbid_tf32() -> None:
+    """Switch TF32 off for every NVIDIA library of this process.
+
+    TensorRT obeys nothing else, and only what is set when the process opens its first session on a GPU.
+    """
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
 def candidates(request: Request) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,14 @@ from b2g_rt.config import Config, read_yaml_mapping
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.messages import Image, jpeg_image
-from b2g_rt.errors import BundleError, ChannelMapError
+from b2g_rt.contracts.shipped_bundles import bundle_path
+from b2g_rt.errors import ChannelMapError
 from b2g_rt.inference.decoder import Decoder
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.providers import ProviderSettings
 
 LOG = logging.getLogger(__name__)
 
-BUNDLES = Path(__file__).parent.parent / "bundles"
 MAX_STIMULUS_PICTURES = 1000
 _JPEG_QUALITY = 92
 
@@ -38,26 +37,6 @@ class Models:
     generator: Generator | None
     baseline: Image | None
     stimuli: dict[str, Image] = field(default_factory=dict, repr=False)
-
-
-def bundle_path(name: str) -> Path:
-    """Return the directory of a bundle given by path, or by the name of a shipped one.
-
-    Raises
-    ------
-    BundleError
-        Neither; the line lists what is shipped.
-    """
-    shipped = BUNDLES / name
-    if (shipped / "manifest.json").exists() and "/" not in name:
-        return shipped
-    if Path(name).exists():
-        return Path(name)
-    names = sorted(p.parent.name for p in BUNDLES.glob("*/manifest.json"))
-    raise BundleError(
-        f"bundle '{name}': no such directory, and no shipped bundle of that name ({', '.join(names) or 'none'}). "
-        "Give a directory, or make one with b2g-offline fit."
-    )
 
 
 def provider_settings(config: Config, threads: int, cache_key: str) -> ProviderSettings:

@@ -185,9 +185,7 @@ class MarkerLink:
         self._successor = self._seeker.successor(connected, self._refused)
         if self._successor is None:
             return []
-        return [
-            self._drop(f"{self.key}: {connected} is silent and another outlet took its place.")
-        ]
+        return [self._drop(f"{self.key}: {connected} is silent and another outlet took its place.")]
 
     def _drop(self, reason: str) -> tuple[str, Level, str]:
         self.close()

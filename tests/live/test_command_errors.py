@@ -12,6 +12,7 @@ import pytest
 
 from b2g_rt.inference.providers import has_driver
 from tests.live.outlets import MuaOutlet
+from tests.rt.outputs.test_recorder import feed, open_recorder
 from tests.tiny_bundle import write_tiny_bundle
 
 pytestmark = pytest.mark.live
@@ -33,7 +34,7 @@ def run(*arguments: object, timeout_s: float = 50.0) -> subprocess.CompletedProc
 
 
 def the_line(result: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error ")]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert len(lines) == 1, result.stderr
@@ -159,3 +160,40 @@ def test_a_file_that_is_no_session_is_refused(tmp_path):
 @pytest.mark.parametrize("speed", ["fast", "0", "-1", "inf"])
 def test_a_speed_that_is_no_speed_is_named(tmp_path, speed):
     assert f"--speed {speed}" in the_line(run("replay", tmp_path / "x.h5", f"--speed={speed}"))
+
+
+@pytest.mark.parametrize("where", ["/proc/x/y.json", "folder"])
+def test_endpoints_that_cannot_be_written_are_one_line(tmp_path, bundle, name, where):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / where
+    sets = [f"bundle={bundle}", f"streams.mua.name={name}", f"publish.endpoints_file={path}"]
+    line = the_line(run("serve", *as_options(*FREE_PORTS, *sets)))
+    assert f"{path}: " in line
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--host", "''"),
+        ("--host", "a b"),
+        ("--paint-log", "/proc/x/y"),
+        ("--screenshot", "/proc/x/y.png"),
+        ("--screenshot", "/tmp"),
+    ],
+)
+def test_a_display_that_cannot_do_what_it_is_asked_ends_at_once(arguments):
+    line = the_line(run("display", *arguments, "--quit-after", "30", timeout_s=25.0))
+    assert arguments[1] in line
+
+
+def test_a_schema_that_cannot_be_written_is_one_line():
+    assert "/nonexistent/x.json: " in the_line(run("schema", "/nonexistent/x.json"))
+
+
+def test_a_recording_that_is_cut_short_is_refused_and_does_not_hang(tmp_path):
+    with open_recorder(tmp_path / "whole.h5") as recorder:
+        feed(recorder, 0, 2000)
+    head = tmp_path / "head.h5"
+    head.write_bytes((tmp_path / "whole.h5").read_bytes()[:5000])
+    assert f"{head}: 5000 bytes, expected" in the_line(run("replay", head))

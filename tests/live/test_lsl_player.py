@@ -11,6 +11,7 @@ import numpy as np
 import pylsl
 import pytest
 
+from b2g_rt.errors import SessionError, StreamError
 from b2g_rt.sources.lsl_inlet import LslSource
 from b2g_rt.sources.player import Faults, Player
 from b2g_rt.sources.recorded import RecordedSource
@@ -180,3 +181,16 @@ def test_what_plays_nothing_is_refused(tmp_path, options):
     with write_counter_session(tmp_path / "s.h5", 10) as session:
         with pytest.raises(ValueError, match="expected"):
             Player(session, "x", None, **options)
+
+
+def test_an_empty_session_is_refused_in_one_line(tmp_path):
+    with write_counter_session(tmp_path / "s.h5", 0, markers_at=()) as session:
+        with pytest.raises(SessionError, match="no samples, expected a recorded session"):
+            Player(session, "x", None)
+
+
+@pytest.mark.parametrize("names", [("", None), ("x", ""), (" ", "y")])
+def test_a_stream_without_a_name_is_refused_before_lsl_sees_it(tmp_path, names):
+    with write_counter_session(tmp_path / "s.h5", 10, markers_at=()) as session:
+        with pytest.raises(StreamError, match="has no name"):
+            Player(session, *names)

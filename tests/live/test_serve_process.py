@@ -138,7 +138,7 @@ def test_a_stream_that_does_not_fit_is_refused_once_and_the_right_one_is_still_t
         wrong = MuaOutlet(f"mua-{name}", n_columns=64, source_id="wrong")
         assert process.stdout is not None
         said = ""
-        while "64" not in said:
+        while "64 x float32" not in said:
             said = process.stdout.readline()
             assert said, "the service ended"
         assert "192" in said

@@ -44,8 +44,18 @@ def test_a_file_and_set_override_single_keys_and_leave_the_others(tmp_path):
         ("inference: {provider: gpu}\n", "inference.provider: 'gpu'"),
         ("- 1\n", "a list, expected a mapping"),
         ("a: [1\n", "expected YAML"),
+        ("bundle: 2026-13-45\n", "expected YAML"),
+        ("bundle: 0x_\n", "expected YAML"),
+        ("bundle: !!int ''\n", "expected YAML"),
+        ("bundle: !!timestamp soon\n", "expected YAML"),
+        ("bundle: " + "[" * 5000 + "\n", "expected YAML"),
+        ("service: {ring_s: .inf}\n", "service.ring_s: inf, input should be a finite number"),
+        ("service: {ring_s: 1.0e+9}\n", "service.ring_s: 1000000000.0, input should be less than"),
+        ("outlets: {latents: ''}\n", "outlets.latents: ''"),
+        ("streams: {mua: {name: ''}}\n", "expected at least one of name, type, source_id and"),
     ],
-    ids=["section", "key", "type", "choice", "list", "broken"],
+    ids=["section", "key", "type", "choice", "list", "broken", "date", "number", "tag"]
+    + ["time", "deep", "infinite", "huge", "nameless", "any stream"],
 )
 def test_a_wrong_file_is_one_line_that_names_file_and_key(tmp_path, text, says):
     path = write(tmp_path, text)
@@ -66,6 +76,38 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_wrong_set_is_named(assignment):
     with pytest.raises(ConfigError, match=f"--set {assignment}"):
         load_config(None, [assignment])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "bundle=0x_",
+        "bundle=2026-13-45",
+        "bundle=!!bool maybe",
+        f"service.ring_s={'9' * 5000}",
+        "service.ring_s=.inf",
+        "service.ring_s=.nan",
+        "service.ring_s=1e9",
+        "service.decode_queue=100000000000",
+        "service.activity_hz=1e6",
+        "inference.decoder_threads=1000000",
+        "streams.resolve_timeout_s=1e12",
+        "display.stale_after_s=.inf",
+        "outlets.latents=",
+        "outlets.events=",
+        "streams.mua.name=",
+    ],
+)
+def test_a_value_that_can_only_be_a_slip_is_one_line(assignment):
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [assignment])
+    assert str(caught.value).startswith(f"--set {assignment}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stream_may_be_meant_by_its_type_alone():
+    config = load_config(None, ["streams.mua={name: '', type: MUA}"])
+    assert (config.streams.mua.name, config.streams.mua.type) == ("", "MUA")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("live*.yaml")), ids=lambda p: p.name)

@@ -81,6 +81,38 @@ def test_arrays_that_contradict_the_manifest_are_refused(path):
         ModelBundle(path)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("windows", "roi_lag", 5),
+        ("windows", "roi_lag", "V1"),
+        ("windows", "roi_lag", ["V1"]),
+        ("windows", "roi_lag", {"V1": "early"}),
+        ("windows", "length", "long"),
+        ("windows", "length", 100.5),
+        ("windows", "anchor", "sun"),
+        ("windows", "colour", "red"),
+        ("channel_map", "arrays", 5),
+        ("channel_map", "arrays", ["V1"]),
+        ("channel_map", "arrays", [{"array": 0}]),
+        ("channel_map", "n_stream_channels", "many"),
+    ],
+)
+def test_windows_and_channels_that_are_none_are_one_line(path, part, key, value):
+    manifest = json.loads((path / "manifest.json").read_text())
+    edit_manifest(path, **{part: {**manifest[part], key: value}})
+    with pytest.raises(BundleError) as caught:
+        ModelBundle(path)
+    assert str(caught.value).startswith(f"bundle {path}: manifest.json: {part}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="expected a directory that can be written"):
+        write_tiny_bundle(tmp_path / "file" / "tiny")
+
+
 def test_other_weights_of_the_same_shape_are_caught_by_the_reference(path):
     reference = ModelBundle(path).reference()
     right = dict(zip([f.tobytes() for f in reference.features], reference.latents, strict=True))

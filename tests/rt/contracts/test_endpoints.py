@@ -22,6 +22,31 @@ def test_what_the_service_writes_the_display_reads(tmp_path):
     assert list(path.parent.iterdir()) == [path], "the unfinished file was left behind"
 
 
+@pytest.mark.parametrize("place", ["folder", "file/x.json", "/proc/x/y.json"])
+def test_endpoints_that_cannot_be_written_are_one_line_and_leave_nothing_behind(tmp_path, place):
+    inside = tmp_path / "inside"
+    (inside / "folder").mkdir(parents=True)
+    (inside / "file").touch()
+    before = sorted(p.name for p in inside.rglob("*"))
+    with pytest.raises(ConfigError, match=r"Correct publish\.endpoints_file") as caught:
+        write_endpoints(inside / place, ENDPOINTS)
+    assert str(caught.value).startswith(f"{inside / place}: ")
+    assert "\n" not in str(caught.value)
+    assert sorted(p.name for p in inside.rglob("*")) == before
+
+
+def test_an_unfinished_endpoints_file_is_taken_away_when_it_cannot_be_put_in_place(
+    tmp_path, monkeypatch
+):
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "replace", full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        write_endpoints(tmp_path / "endpoints.json", ENDPOINTS)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

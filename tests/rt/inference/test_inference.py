@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.errors import BundleError, ProviderError
+from b2g_rt.inference import bound_session
+from b2g_rt.inference.bound_session import TensorSpec, check_placement
 from b2g_rt.inference.decoder import Decoder
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.onnx_model import OnnxModel
@@ -15,6 +20,8 @@ from b2g_rt.inference.providers import ProviderSettings, has_driver, provider_op
 from tests.tiny_bundle import N_LATENTS, SIZE, write_tiny_bundle
 
 CPU = ProviderSettings(request="cpu")
+INPUTS = {"features": TensorSpec((1, 192)), "window_idx": TensorSpec((1,), "int64")}
+OUTPUTS = {"latent": TensorSpec((1, N_LATENTS))}
 
 
 @pytest.fixture
@@ -102,24 +109,157 @@ def test_tensorrt_engines_are_cached_by_bundle_version_and_device(tmp_path):
 def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"<html>")
     with pytest.raises(BundleError, match="expected an ONNX model") as caught:
-        OnnxModel(tmp_path / "x.onnx", CPU, {})
+        OnnxModel(tmp_path / "x.onnx", CPU, {}, {})
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_of_other_shapes_is_refused(bundle):
+    inputs = {**INPUTS, "features": TensorSpec((1, 960))}
     with pytest.raises(BundleError, match=r"'features': shape \[1, 192\], expected \(1, 960\)"):
-        OnnxModel(
-            bundle.file("decoder.onnx"),
-            CPU,
-            {"features": (1, 960), "window_idx": (1,), "latent": (1, 16)},
-        )
+        OnnxModel(bundle.file("decoder.onnx"), CPU, inputs, OUTPUTS)
 
 
-def test_a_model_with_another_input_is_refused(tmp_path, bundle):
+def test_a_model_with_another_input_is_refused(bundle):
+    with pytest.raises(BundleError, match="input 'features': not expected"):
+        OnnxModel(bundle.file("decoder.onnx"), CPU, {"x": TensorSpec((1, 192))}, OUTPUTS)
+
+
+def changed(bundle: ModelBundle, change: Any) -> Path:
+    """Write the bundle's decoder with something changed."""
     model = onnx.load(bundle.file("decoder.onnx"))
-    with pytest.raises(BundleError, match="'features': not expected"):
-        OnnxModel(bundle.file("decoder.onnx"), CPU, {"x": (1, 192)})
-    assert model.graph.input[0].name == "features"
+    change(model)
+    path = bundle.path / "changed.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def without_window_idx(model: Any) -> None:
+    for node in model.graph.node:
+        node.input[:] = ["zero" if name == "window_idx" else name for name in node.input]
+    del model.graph.input[1]
+    model.graph.initializer.append(helper.make_tensor("zero", TensorProto.INT64, [1], [0]))
+
+
+def with_int64_features(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    model.graph.node.insert(0, helper.make_node("Cast", ["features"], ["f"], to=TensorProto.FLOAT))
+    for node in list(model.graph.node)[1:]:
+        node.input[:] = ["f" if name == "features" else name for name in node.input]
+
+
+def with_a_future_ir(model: Any) -> None:
+    model.ir_version = 99
+
+
+def with_a_future_opset(model: Any) -> None:
+    model.opset_import[0].version = 99
+
+
+def that_cannot_run(model: Any) -> None:
+    """Gather beyond the weights: only a run tells."""
+    model.graph.initializer.append(helper.make_tensor("far", TensorProto.INT64, [1], [10**6]))
+    model.graph.node.insert(0, helper.make_node("Add", ["window_idx", "far"], ["k"]))
+    for node in list(model.graph.node)[1:]:
+        node.input[:] = ["k" if name == "window_idx" else name for name in node.input]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (without_window_idx, "input 'window_idx': missing, expected features, window_idx"),
+        (with_int64_features, r"input 'features': tensor\(int64\), expected tensor\(float\)"),
+        (with_a_future_ir, "Unsupported model IR version: 99"),
+        (with_a_future_opset, "Opset 99 is under development"),
+        (that_cannot_run, "expected an ONNX model that onnxruntime .* runs"),
+    ],
+)
+@pytest.mark.parametrize("request_", ["cpu", "auto"])
+def test_a_model_that_cannot_be_used_is_refused_in_one_line(bundle, change, says, request_):
+    path = changed(bundle, change)
+    with pytest.raises(BundleError, match=says) as caught:
+        OnnxModel(path, ProviderSettings(request=request_), INPUTS, OUTPUTS)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+    assert "onnxruntime_src" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["Fail", "RuntimeException", "EPFail", "NotImplemented", "InvalidArgument"]
+)
+def test_auto_falls_back_to_the_cpu_whatever_a_gpu_raises(bundle, monkeypatch, caplog, name):
+    # No GPU here: its session fails as a full one does, all else is real.
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    really = bound_session._buffers
+
+    def full_card(specs, kind, device_id):
+        if kind == "cuda":
+            raise getattr(state, name)("CUDA failure 2: out of memory")
+        return really(specs, "cpu", 0)
+
+    def on_the_cpu(path, settings, kind):
+        return bound_session._session(path, settings, ["CPUExecutionProvider"], forbid_cpu=False)
+
+    monkeypatch.setattr(bound_session, "_buffers", full_card)
+    monkeypatch.setattr(bound_session, "_open", on_the_cpu)
+    monkeypatch.setattr(bound_session, "check_placement", lambda path, kind, nodes: None)
+    monkeypatch.setitem(bound_session.ORT_NAMES, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr("b2g_rt.inference.onnx_model.candidates", lambda request: ("cuda", "cpu"))
+    model = OnnxModel(bundle.file("decoder.onnx"), ProviderSettings(), INPUTS, OUTPUTS)
+    assert model.record.provider == "CPUExecutionProvider"
+    (warning,) = [r.message for r in caplog.records]
+    assert warning.startswith("inference.provider 'cuda': ")
+    assert "\n" not in warning
+
+
+@pytest.mark.skipif(has_driver(), reason="a GPU driver is installed")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_is_missing_leaves_stdout_and_stderr_alone(bundle, provider, capfd):
+    settings = ProviderSettings(request=provider, tensorrt_cache=bundle.path / "cache")
+    with pytest.raises(ProviderError):
+        OnnxModel(bundle.file("decoder.onnx"), settings, INPUTS, OUTPUTS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tf32_is_off_before_tensorrt_opens_its_first_session(bundle, monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    seen = []
+
+    def opened(path, settings, providers, *, forbid_cpu):
+        seen.append(os.environ["NVIDIA_TF32_OVERRIDE"])
+        raise RuntimeError("no GPU")
+
+    monkeypatch.setattr(bound_session, "_session", opened)
+    settings = ProviderSettings(request="tensorrt", tensorrt_cache=bundle.path / "cache")
+    with pytest.raises(ProviderError):
+        OnnxModel(bundle.file("decoder.onnx"), settings, INPUTS, OUTPUTS)
+    assert seen == ["0"]
+
+
+def test_an_engine_cache_that_cannot_be_made_is_named(bundle):
+    settings = ProviderSettings(request="tensorrt", tensorrt_cache=Path("/proc/x/cache"))
+    with pytest.raises(ProviderError, match=r"inference\.tensorrt_cache: /proc/x/cache: "):
+        OnnxModel(bundle.file("decoder.onnx"), settings, INPUTS, OUTPUTS)
+
+
+def test_the_record_counts_the_nodes_of_each_provider(bundle):
+    record = Decoder(bundle, CPU).record
+    n_nodes = len(onnx.load(bundle.file("decoder.onnx")).graph.node)
+    assert record.nodes == {"CPUExecutionProvider": n_nodes}
+    assert record.as_dict()["nodes"] == record.nodes
+
+
+def test_nodes_left_to_the_cpu_are_told_and_a_gpu_without_any_is_refused(caplog):
+    path = Path("decoder.onnx")
+    check_placement(path, "cuda", {"CUDAExecutionProvider": 6})
+    check_placement(path, "cpu", {"CPUExecutionProvider": 6})
+    assert caplog.records == []
+    check_placement(path, "cuda", {"CUDAExecutionProvider": 4, "CPUExecutionProvider": 2})
+    assert caplog.records[-1].message == "decoder.onnx: 2 of 6 nodes run on the CPU"
+    check_placement(path, "tensorrt", {})
+    assert "some may run on the CPU" in caplog.records[-1].message
+    with pytest.raises(ProviderError, match=r"runs no node of decoder.onnx \(CUDAExecution"):
+        check_placement(path, "tensorrt", {"CUDAExecutionProvider": 6})
 
 
 def test_idle_threads_of_a_session_do_not_spin(bundle):

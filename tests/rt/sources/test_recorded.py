@@ -84,3 +84,13 @@ def test_a_session_without_samples_is_refused(tmp_path):
         pytest.raises(SessionError, match="no samples"),
     ):
         RecordedSource(session, 1000.0)
+
+
+def test_markers_whose_time_is_no_number_are_said_and_left_out(tmp_path):
+    places = (500.0, np.nan, np.inf, 1200.0)
+    with write_counter_session(tmp_path / "s.h5", markers_at=places) as session:
+        seen = collect(RecordedSource(session, 1000.0), ended)
+        assert seen.positions == pytest.approx([500, 1200])
+        assert [(event.kind, event.level) for event in seen.events] == [("markers-clock", "error")]
+        assert "2 of 4 markers" in seen.events[0].text
+        assert [position for position, _ in marker_positions(session)] == pytest.approx([500, 1200])
