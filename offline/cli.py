@@ -6,10 +6,6 @@ import json
 import logging
 import shlex
 import sys
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -17,16 +13,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from b2g_rt import __file__ as package_file
-from b2g_rt.errors import B2GError, BundleError, ConfigError
+from b2g_rt.errors import B2GError, BundleError, ConfigError, SetupError
+from offline.stages import stages
 
 if TYPE_CHECKING:
-    from b2g_rt.contracts.bundle import ModelBundle
-    from b2g_rt.contracts.session import SessionFile
-    from b2g_rt.simulation.macaque import Macaque
     from offline.decoding.decoder import DecoderKind
 
-SHIPPED = Path(package_file).parent / "bundles"
 MAKE_DEFAULT = "b2g-offline fit --default"
 INTERRUPTED = 130
 
@@ -121,10 +113,14 @@ def fit(
 
     The shipped bundles, resumable: b2g-offline fit --default --work .cache/fit
     """
+    from offline.destinations import check_folder
+
     if default == (session is not None):
         raise ConfigError(
             "fit: expected either a session or --default. See b2g-offline fit --help."
         )
+    check_folder("--out", out)
+    check_folder("--work", work)
     if session is None:
         _fit_default(kind, out, work)
         return
@@ -136,16 +132,17 @@ def fit(
     from offline.evaluation.table import print_scores
     from offline.export.default_bundle import windows_of
     from offline.export.session_bundle import known_latents, make_session_bundle
+    from offline.inputs import generator_for
 
     decoder_kind = _kind(kind or Kind.per_window)
-    with SessionFile(session) as file, _stages() as stage:
+    with SessionFile(session) as file, stages(console) as stage:
         known = known_latents(file, latents)
         n_latents = len(next(iter(known.values()), ()))
         outcome = make_session_bundle(
             file,
             known,
             decoder_kind,
-            _generator(generator, file, n_latents),
+            generator_for(file, generator, n_latents, stage),
             out,
             command=_command(),
             stage=stage,
@@ -158,21 +155,25 @@ def fit(
 
 
 def _fit_default(kind: Kind | None, out: Path | None, work: Path | None) -> None:
+    from b2g_rt.contracts.shipped_bundles import BUNDLES
     from b2g_rt.simulation.from_record import faces_macaque
+    from offline.destinations import check_folder
     from offline.evaluation.table import print_scores
     from offline.export.default_bundle import NAMES, TrainingPlan, make_default_bundle, windows_of
+    from offline.inputs import drawn_faces
 
     kinds = [_kind(kind)] if kind else list(NAMES)
     if out and len(kinds) > 1:
         raise ConfigError(
             "fit --default: --out with two bundles, expected one. Add --kind per_window or --kind fixed."
         )
+    folders = {one: out or BUNDLES / NAMES[one] for one in kinds}
+    for folder in folders.values():
+        check_folder("fit --default:", folder)
     macaque = faces_macaque()
-    with _stages() as stage:
-        stage("generator", 1)(0)
-        generator = _face_generator_of(macaque)
-        for one in kinds:
-            folder = out or SHIPPED / NAMES[one]
+    with stages(console) as stage:
+        generator = drawn_faces(macaque, stage)
+        for one, folder in folders.items():
             outcome = make_default_bundle(
                 macaque,
                 one,
@@ -198,8 +199,12 @@ def export_generator(
     Example: b2g-offline export generator --out faces.onnx
     """
     from b2g_rt.simulation.from_record import faces_macaque
+    from offline.destinations import check_file
+    from offline.inputs import drawn_faces
 
-    model = _face_generator_of(faces_macaque())
+    check_file("--out", out, make_folder=True)
+    with stages(console) as stage:
+        model = drawn_faces(faces_macaque(), stage)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(model)
@@ -207,12 +212,14 @@ def export_generator(
         raise BundleError(
             f"{out}: {error.strerror}, expected a file that can be written."
         ) from None
-    console.print(f"written: {out} ({len(model) / 1e6:.1f} MB)")
+    _say(f"written: {out} ({len(model) / 1e6:.1f} MB)")
 
 
 @export_app.command("bundle")
 def export_bundle(
-    bundle: Annotated[Path, typer.Argument(help="Bundle to copy.")],
+    bundle: Annotated[
+        str, typer.Argument(help="Bundle to copy: a directory, or the name of a shipped one.")
+    ],
     generator: Annotated[Path, typer.Option(help="ONNX file that draws from w (1, 1, latent).")],
     out: Annotated[Path, typer.Option(help="Directory of the new bundle.")],
 ) -> None:
@@ -220,18 +227,20 @@ def export_bundle(
 
     Example: b2g-offline export bundle bundles/monday --generator stylegan.onnx --out bundles/monday-stylegan
     """
-    from b2g_rt.contracts.bundle import ModelBundle
+    from offline.destinations import check_folder
     from offline.export.generator_onnx import fixed_shapes
     from offline.export.new_generator import with_generator
+    from offline.inputs import find_bundle, read_model
 
-    source = ModelBundle(bundle)
-    model = fixed_shapes(_read(generator), source.manifest.n_latents)
+    check_folder("--out", out)
+    source = find_bundle(bundle)
+    model = fixed_shapes(read_model(generator), source.manifest.n_latents)
     _written(out, with_generator(source, model, out))
 
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle, or the name of a shipped one.")],
+    bundle: Annotated[str, typer.Argument(help="Bundle, or the name of a shipped one.")],
     session: Annotated[
         Path | None, typer.Argument(help="Held-out recorded session (HDF5).")
     ] = None,
@@ -249,96 +258,52 @@ def evaluate(
 ) -> None:
     """Score single trials of a recording the bundle was not fitted on.
 
+    Stimuli that were in training are scored apart, under a title that says so.
+
     A second session: b2g-offline evaluate bundles/monday recordings/tuesday.h5 --json scores.json
 
     New simulated stimuli: b2g-offline evaluate simulated-faces --simulate 300
     """
     from b2g_rt.contracts.session import SessionFile
-    from offline.evaluation.bundle_scores import score_session, score_simulated
-    from offline.evaluation.table import print_scores
+    from offline.destinations import check_file
+    from offline.evaluation.bundle_scores import SessionScores, score_session, score_simulated
+    from offline.evaluation.table import print_session_scores
+    from offline.inputs import find_bundle, latents_for
 
     if (session is None) == (simulate is None):
         raise ConfigError(
             "evaluate: expected either a session or --simulate N. See b2g-offline evaluate --help."
         )
-    loaded = _bundle(bundle)
-    with _stages(quiet=str(json_) == "-") as stage:
+    to_stdout = str(json_) == "-"
+    check_file("--json", None if to_stdout else json_)
+    loaded = find_bundle(bundle)
+    with stages(console, quiet=to_stdout) as stage:
         if session is not None:
-            from offline.export.session_bundle import known_latents
-
             with SessionFile(session) as file:
-                known = _known(loaded, file, latents, known_latents)
+                known = latents_for(loaded, file, latents)
                 scores = score_session(loaded, file, known, stage, marker_pattern)
             title = f"{loaded.manifest.name} on {session.name}"
         else:
-            scores = score_simulated(loaded, simulate or 0, seed, stage)
+            new = score_simulated(loaded, simulate or 0, seed, stage)
+            scores = SessionScores(new, None, named=True)
             title = f"{loaded.manifest.name} on {simulate} new simulated stimuli"
-    text = json.dumps({"bundle": loaded.hash, "scores": scores.to_dict()}, indent=1)
-    if str(json_) == "-":
+    text = json.dumps({"bundle": loaded.hash, **scores.to_dict()}, indent=1)
+    if to_stdout:
         typer.echo(text)
         return
-    print_scores(console, scores, loaded.windows, title)
+    print_session_scores(console, scores, loaded.windows, title)
     if json_:
-        json_.write_text(text + "\n", encoding="utf-8")
-        console.print(f"written: {json_}")
+        try:
+            json_.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"--json {json_}: {error.strerror}, expected a file that can be written."
+            ) from None
+        _say(f"written: {json_}")
 
 
 def _kind(kind: Kind) -> DecoderKind:
     return "fixed" if kind is Kind.fixed else "per_window"
-
-
-def _known(loaded: ModelBundle, file: SessionFile, latents: Path | None, read: Callable) -> dict:
-    """Return the bundle's latents, and over them those of the session or of ``--latents``."""
-    known = dict(zip(loaded.stimuli.ids, loaded.stimuli.latent, strict=True))
-    if latents is not None or file.stimuli() is not None:
-        known.update(read(file, latents))
-    return known
-
-
-def _bundle(name: Path) -> ModelBundle:
-    from b2g_rt.contracts.bundle import ModelBundle
-
-    shipped = SHIPPED / name
-    return ModelBundle(shipped if not name.exists() and shipped.exists() else name)
-
-
-def _generator(path: Path | None, session: SessionFile, n_latents: int) -> bytes:
-    """Return the generator that was given, or the face renderer for a session of the simulated macaque."""
-    from b2g_rt.simulation.from_record import recorded_macaque
-    from offline.export.generator_onnx import fixed_shapes
-
-    if path is not None:
-        return fixed_shapes(_read(path), n_latents)
-    if not session.info.simulated:
-        raise ConfigError(
-            "fit: no --generator, expected an ONNX file that draws from w (1, 1, latent). For example "
-            "--generator faces.onnx."
-        )
-    where = f"session {session.path}"
-    return _face_generator_of(
-        recorded_macaque(session.info.provenance, session.info.channel_map, where)
-    )
-
-
-def _face_generator_of(macaque: Macaque) -> bytes:
-    import torch.onnx  # noqa: F401 (its loggers take their levels when it is loaded)
-
-    from offline.export.generator_onnx import face_generator
-
-    # torch tells of parts that are not installed and of its own deprecations: nothing a user could mend.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return face_generator(macaque)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(
-            f"{path}: {error.strerror}, expected an ONNX file. Check the path."
-        ) from None
 
 
 def _command() -> str:
@@ -347,37 +312,27 @@ def _command() -> str:
 
 def _written(folder: Path, digest: str) -> None:
     size = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
-    console.print(f"written: {folder} ({size:.1f} MB, {digest[:12]})")
+    _say(f"written: {folder} ({size:.1f} MB, {digest[:12]})")
 
 
-@contextmanager
-def _stages(quiet: bool = False) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Yield a stage: bars on a terminal, elsewhere one line per stage."""
-    began = time.monotonic()
-    if quiet or not console.is_terminal:
-
-        def plain(what: str, total: int) -> Callable[[int], None]:
-            if not quiet:
-                console.print(f"{time.monotonic() - began:6.1f} s  {what}", highlight=False)
-            return lambda done: None
-
-        yield plain
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-
-        def shown(what: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(what, total=total)
-            return lambda done: progress.advance(task, done)
-
-        yield shown
+def _say(line: str) -> None:
+    """Print a line as it is: brackets in a path are no markup, and no figure is broken in two."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _fail(error: B2GError) -> NoReturn:
     errors.print(f"error: {error}", markup=False)
     raise SystemExit(error.exit_code)
+
+
+def _not_installed(error: ModuleNotFoundError) -> SetupError:
+    package = (error.name or str(error)).partition(".")[0]
+    if package in ("b2g_rt", "offline"):
+        raise error
+    return SetupError(
+        f"b2g-offline: {package} is not installed, expected the packages for training. Install them with make "
+        "setup-dev, or pip install -c constraints.txt -e '.[offline]'."
+    )
 
 
 def main() -> None:
@@ -386,6 +341,8 @@ def main() -> None:
         app()
     except B2GError as error:
         _fail(error)
+    except ModuleNotFoundError as error:
+        _fail(_not_installed(error))
     except SystemExit as leaving:
         # typer turns Ctrl-C into this code without a word.
         if leaving.code == INTERRUPTED:

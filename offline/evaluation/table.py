@@ -6,18 +6,21 @@ from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from b2g_rt.contracts.windows import WindowSpec
+from offline.evaluation.bundle_scores import SessionScores
 from offline.evaluation.metrics import Interval
 from offline.evaluation.scores import Scores
 
+_NEW = "stimuli that were not in training"
+_SEEN = "STIMULI SEEN IN TRAINING, no held-out score"
 
-def scores_table(scores: Scores, spec: WindowSpec, title: str) -> Table:
+
+def scores_table(scores: Scores, spec: WindowSpec) -> Table:
     """Return one row per window."""
     table = Table(
-        title=title,
         caption=_caption(scores),
-        title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -55,12 +58,29 @@ def parameter_table(scores: Scores) -> Columns | str:
 
 
 def print_scores(console: Console, scores: Scores, spec: WindowSpec, title: str) -> None:
-    """Print everything."""
-    parts: list[Table | Columns | str] = [scores_table(scores, spec, title)]
+    """Print everything; the title as it is, in one line, however long: it names files."""
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    parts: list[Table | Columns | str] = [scores_table(scores, spec)]
     if scores.parameters:
         parts.append("\nPicture parameters, decoded against true, Pearson's r over trials:")
         parts.append(parameter_table(scores))
     console.print(Group(*parts))
+
+
+def print_session_scores(
+    console: Console, scores: SessionScores, spec: WindowSpec, title: str
+) -> None:
+    """Print the scores of new stimuli, and apart from them those of stimuli that were in training."""
+    if scores.unseen:
+        what = "" if scores.named else " (the bundle does not tell which stimuli it was trained on)"
+        print_scores(
+            console, scores.unseen, spec, f"{title}: {_NEW if scores.named else 'stimuli'}{what}"
+        )
+    else:
+        console.print(Text(f"{title}: no trial of {_NEW}, so no held-out score."), soft_wrap=True)
+    if scores.seen:
+        console.print()
+        print_scores(console, scores.seen, spec, f"{title}: {_SEEN}")
 
 
 def _caption(scores: Scores) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import b2g_rt
 from b2g_rt.contracts.bundle import Normalisation, npz_bytes, write_bundle
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
+from b2g_rt.errors import BundleError
 from offline.decoding.decoder import DecoderKind, FittedDecoder, LinearDecoder
 from offline.export.decoder_onnx import check_decoder_parity, decoder_onnx
 from offline.export.generator_onnx import OnnxGenerator
@@ -83,7 +84,7 @@ def save_bundle(path: Path, trained: Trained) -> str:
     Raises
     ------
     BundleError
-        ONNX Runtime does not compute what numpy computes, or the generator gives no picture.
+        ONNX Runtime does not compute what numpy computes, the generator gives no picture, or the disk is full.
     """
     model = decoder_onnx(trained.decoder)
     features = trained.reference_features
@@ -117,7 +118,24 @@ def save_bundle(path: Path, trained: Trained) -> str:
         ),
         "reference.npz": _reference(trained.decoder, features, generator, trained.reference_w),
     }
-    return write_bundle(path, manifest, files)
+    return written(path, manifest, files)
+
+
+def written(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> str:
+    """Write a bundle as ``write_bundle`` does; what the disk refuses is one line too.
+
+    Raises
+    ------
+    BundleError
+        See ``write_bundle``, or it could not be written.
+    """
+    try:
+        return write_bundle(path, manifest, files)
+    except OSError as error:
+        raise BundleError(
+            f"bundle {path}: {error.strerror}, expected to write {error.filename or 'it'}. It is not whole: make room "
+            "there and write it again."
+        ) from None
 
 
 def _reference(
@@ -146,10 +164,17 @@ def chosen(fitted: FittedDecoder) -> list[dict[str, float]]:
 
 
 def versions() -> dict[str, str]:
-    """Return what the bundle was made with."""
+    """Return what the bundle was made with; what is not installed is left out."""
     packages = ("numpy", "onnx", "onnxruntime-gpu", "torch")
     return {
         "b2g_rt": b2g_rt.__version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in packages},
+        **{name: found for name in packages if (found := _version(name))},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

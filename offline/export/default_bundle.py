@@ -41,12 +41,11 @@ from offline.recordings.statistics import (
     channel_statistics,
     merged_statistics,
 )
+from offline.stages import Stage
 from offline.stimuli.face_parameters import PARAMETERS
 
 NAMES: dict[DecoderKind, str] = {"per_window": "simulated-faces", "fixed": "simulated-faces-fixed"}
 Progress = Callable[[int], None]
-Stage = Callable[[str, int], Progress]
-"""Called with (what, samples to do); returns what is called with samples done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,10 @@ def make_default_bundle(
         reference_w=demo_w[:N_REFERENCE_IMAGES],
         sources=source_hashes(),
     )
-    return Outcome(out, save_bundle(out, trained), fitted, scores["held_out"], scores["demo"])
+    done = stage(f"{kind}: reference outputs and files", 1)
+    digest = save_bundle(out, trained)
+    done(1)
+    return Outcome(out, digest, fitted, scores["held_out"], scores["demo"])
 
 
 def _evaluated(
@@ -306,6 +308,9 @@ def _provenance(
         "command": command,
         "n_trials": plan.n_trials,
         "repeats": 1,
+        "stimuli": [],
+        "stimuli_about": f"{plan.n_trials} draws of latents without ids (plan.stimulus_seed), each shown once; the "
+        "stimuli of this bundle are none of them",
         "seeds": record["seeds"],
         "plan": asdict(plan),
         "macaque": record["macaque"],

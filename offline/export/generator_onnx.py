@@ -17,6 +17,7 @@ from b2g_rt.contracts.bundle import ImageShape
 from b2g_rt.errors import BundleError
 from b2g_rt.simulation.macaque import Macaque, parameter_reading
 from offline.export.decoder_onnx import cpu_session
+from offline.stages import Stage
 from offline.stimuli.face_parameters import PARAMETERS
 
 
@@ -25,8 +26,14 @@ def face_reading(macaque: Macaque) -> NDArray[np.float32]:
     return parameter_reading(macaque, [(p.name, p.roi) for p in PARAMETERS])
 
 
-def face_generator(macaque: Macaque) -> bytes:
+def face_generator(macaque: Macaque, stage: Stage = lambda what, total: lambda done: None) -> bytes:
     """Return the ONNX file of the face renderer whose parameters this macaque's ROIs carry.
+
+    Parameters
+    ----------
+    macaque : Macaque
+    stage : Stage
+        Progress; half a minute, nearly all of it torch's export.
 
     Raises
     ------
@@ -39,11 +46,17 @@ def face_generator(macaque: Macaque) -> bytes:
     renderer = FaceRenderer(macaque.latents.mean.astype(np.float32), face_reading(macaque))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "face.onnx"
+        done = stage("generator: export from torch, about half a minute", 1)
         export_renderer(renderer, path)
+        done(1)
+        done = stage("generator: fixed shapes", 1)
         model = fixed_shapes(path.read_bytes(), macaque.latents.n_latents)
         path.write_bytes(model)
+        done(1)
+        done = stage("generator: compared with torch", 1)
         w = macaque.latents.draw(np.random.default_rng(0), 4)[:, None]
         parity = compare_with_onnx(renderer, path, w)
+        done(1)
     if parity.worst > 2 or parity.share > 1e-3:
         raise BundleError(
             f"generator.onnx: {parity.share:.2%} of the pixels differ from torch's, by up to {parity.worst} grey "

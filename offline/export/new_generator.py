@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes, write_bundle
+from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes
+from offline.export.bundle_writing import written
 from offline.export.generator_onnx import OnnxGenerator
 
 
@@ -22,7 +23,7 @@ def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
     Raises
     ------
     BundleError
-        The generator gives no picture.
+        The generator gives no picture, or the copy cannot be written.
     """
     runtime = OnnxGenerator(generator, source.manifest.n_latents)
     reference = source.reference()
@@ -37,4 +38,4 @@ def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
         w=reference.w,
         images=runtime.render(reference.w),
     )
-    return write_bundle(out, manifest, files)
+    return written(out, manifest, files)

@@ -20,6 +20,7 @@ from b2g_rt.errors import SessionError
 from offline.decoding.decoder import DecoderKind, FittedDecoder, fit_decoder
 from offline.evaluation.held_out import FeatureChain, decode_windows, known_trials
 from offline.evaluation.scores import Scores, score
+from offline.evaluation.training_record import session_digest
 from offline.export.bundle_writing import (
     N_REFERENCE_IMAGES,
     N_REFERENCE_TRIALS,
@@ -29,12 +30,13 @@ from offline.export.bundle_writing import (
     versions,
 )
 from offline.export.decoder_onnx import OnnxDecoder, decoder_onnx
-from offline.export.default_bundle import Stage, windows_of
+from offline.export.default_bundle import windows_of
 from offline.export.source_hashes import BRAIN, source_hashes
 from offline.recordings.cache import Arrays, cached_arrays
 from offline.recordings.recording import SessionRecording
 from offline.recordings.statistics import ChannelStatistics, channel_statistics
 from offline.recordings.trials import session_trials
+from offline.stages import Stage
 
 MIN_TRIALS = 50
 HELD_OUT_SHARE = 0.1
@@ -155,12 +157,16 @@ def make_session_bundle(
     )
     model = OnnxDecoder(decoder_onnx(fitted.decoder))
     _, truth = known_trials([stimuli[i] for i in test_idx], known, latent_mean)
+    done = stage("scores: held-out stimuli", 1)
     scores = score(decode_windows(model, features[test_idx]), truth)
+    done(1)
     shown = sorted({stimuli[i] for i in usable_idx}) if with_stimuli else []
     training = {
         **_origin(session),
         "command": command,
         "session": session.path.name,
+        "session_sha256": session_digest(session),
+        "stimuli": sorted(set(trained_on)),
         "n_trials": len(train_idx),
         "n_stimuli": len(set(trained_on)),
         "n_trials_held_out": len(test_idx),
@@ -189,7 +195,10 @@ def make_session_bundle(
         reference_features=features[train_idx[:N_REFERENCE_TRIALS]],
         reference_w=w[:N_REFERENCE_IMAGES],
     )
-    return SessionOutcome(save_bundle(out, trained), fitted, scores)
+    done = stage("reference outputs and files", 1)
+    digest = save_bundle(out, trained)
+    done(1)
+    return SessionOutcome(digest, fitted, scores)
 
 
 def _chain(

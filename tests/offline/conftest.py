@@ -9,9 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
+from b2g_rt.contracts.session import SessionFile
 from b2g_rt.simulation.from_record import faces_macaque
 from b2g_rt.simulation.session_writer import write_session
 from offline.export.default_bundle import TrainingPlan, make_default_bundle
+from offline.export.session_bundle import known_latents, make_session_bundle
 
 
 def _no_stage(what, total):
@@ -92,4 +94,31 @@ def small_session(small_macaque, tmp_path_factory) -> Path:
     w = small_macaque.latents.draw(np.random.default_rng(77), 60)
     ids = [f"new-{i:03d}" for i in range(60)]
     write_session(path, small_macaque, ids, w, [i % 60 for i in range(120)], 78)
+    return path
+
+
+@pytest.fixture(scope="session")
+def next_day(small_macaque, tmp_path_factory) -> Path:
+    """40 trials: the first 20 stimuli of ``small_session`` again, and 20 new ones."""
+    path = tmp_path_factory.mktemp("sessions") / "tuesday.h5"
+    w = np.concatenate(
+        [
+            small_macaque.latents.draw(np.random.default_rng(77), 60)[:20],
+            small_macaque.latents.draw(np.random.default_rng(79), 20),
+        ]
+    )
+    ids = [f"new-{i:03d}" for i in range(20)] + [f"later-{i:03d}" for i in range(20)]
+    write_session(path, small_macaque, ids, w, list(range(40)), 80)
+    return path
+
+
+@pytest.fixture(scope="session")
+def monday(small_session, tiny_generator, tmp_path_factory) -> Path:
+    """A bundle fitted on ``small_session``."""
+    path = tmp_path_factory.mktemp("fitted") / "monday"
+    with SessionFile(small_session) as session:
+        known = known_latents(session, None)
+        make_session_bundle(
+            session, known, "fixed", tiny_generator, path, command="pytest", stage=_no_stage
+        )
     return path

@@ -7,8 +7,9 @@ import pytest
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.channels import brain2gan_channels
+from b2g_rt.contracts.shipped_bundles import BUNDLES
 from b2g_rt.simulation.from_record import recorded_macaque
-from offline.cli import MAKE_DEFAULT, SHIPPED
+from offline.cli import MAKE_DEFAULT
 from offline.evaluation.held_out import FeatureChain, decode_windows
 from offline.evaluation.scores import KnownTrials, score
 from offline.export.decoder_onnx import OnnxDecoder
@@ -21,7 +22,7 @@ KINDS = tuple(NAMES)
 
 
 def shipped(kind) -> ModelBundle:
-    return ModelBundle(SHIPPED / NAMES[kind])
+    return ModelBundle(BUNDLES / NAMES[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -77,7 +77,10 @@ def test_an_interrupted_fit_goes_on_and_gives_the_same_bundle(
 def test_a_recorded_session_decodes_above_the_mean_latent(small_bundles, small_session, no_stage):
     bundle = ModelBundle(small_bundles["per_window"])
     with SessionFile(small_session) as session:
-        scores = score_session(bundle, session, known_latents(session, None), no_stage)
+        groups = score_session(bundle, session, known_latents(session, None), no_stage)
+    assert groups.named
+    assert groups.seen is None
+    scores = groups.unseen
     assert scores.pool == 60
     assert scores.last.n_trials == 120
     assert scores.last.centred_cosine.low > 0

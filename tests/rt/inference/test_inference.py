@@ -16,7 +16,7 @@ from b2g_rt.inference.bound_session import TensorSpec, check_placement
 from b2g_rt.inference.decoder import Decoder
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.onnx_model import OnnxModel
-from b2g_rt.inference.providers import ProviderSettings, has_driver, provider_options
+from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings, has_driver, provider_options
 from tests.tiny_bundle import N_LATENTS, SIZE, write_tiny_bundle
 
 CPU = ProviderSettings(request="cpu")
@@ -203,7 +203,7 @@ def test_auto_falls_back_to_the_cpu_whatever_a_gpu_raises(bundle, monkeypatch, c
     monkeypatch.setattr(bound_session, "_buffers", full_card)
     monkeypatch.setattr(bound_session, "_open", on_the_cpu)
     monkeypatch.setattr(bound_session, "check_placement", lambda path, kind, nodes: None)
-    monkeypatch.setitem(bound_session.ORT_NAMES, "cuda", "CPUExecutionProvider")
+    monkeypatch.setitem(ORT_NAMES, "cuda", "CPUExecutionProvider")
     monkeypatch.setattr("b2g_rt.inference.onnx_model.candidates", lambda request: ("cuda", "cpu"))
     model = OnnxModel(bundle.file("decoder.onnx"), ProviderSettings(), INPUTS, OUTPUTS)
     assert model.record.provider == "CPUExecutionProvider"
