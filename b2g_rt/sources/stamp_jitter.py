@@ -55,11 +55,6 @@ class StampJitter:
         return self._n_blocks > 0 and N_RMS * self._square**0.5 <= self._least_s
 
     @property
-    def unsettled(self) -> bool:
-        """Whether the line may still lie through a stamp that was made late: the stream's first second."""
-        return self._n_blocks < _N_SETTLE and not self.precise
-
-    @property
     def computed(self) -> bool:
         """Whether the stamps are so regular that they cannot have been measured one by one."""
         return self._n_blocks > 0 and self._square**0.5 < COMPUTED_S

@@ -189,25 +189,6 @@ class Seeker:
         return [s for s in map(_found, self._resolver.results()) if s.uid not in refused]
 
 
-def find_stream(query: StreamQuery, timeout_s: float) -> FoundStream:
-    """Wait for the one stream that fits.
-
-    Raises
-    ------
-    StreamNotFound
-        None appeared in time; the line lists what is there.
-    StreamAmbiguous
-        Several fit.
-    """
-    seeker = Seeker(query)
-    while seeker.waited_s < max(timeout_s, SETTLE_S + POLL_S):
-        found = seeker.poll()
-        if found is not None:
-            return found
-        time.sleep(POLL_S)
-    raise StreamNotFound(not_found_line(query, timeout_s))
-
-
 def list_streams(wait_s: float = SETTLE_S) -> list[FoundStream]:
     """Return every stream that answers within ``wait_s``, by name."""
     import pylsl
