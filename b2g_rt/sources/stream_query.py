@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from b2g_rt.errors import StreamAmbiguous, StreamError, StreamNotFound
+from b2g_rt.errors import StreamAmbiguous, StreamError
 
 # Outlets answer within half a second at best; a shorter look sees only some of them.
 SETTLE_S = 1.0
