@@ -38,6 +38,8 @@ class TrialScorer:
 
     def __init__(self, stimuli: Stimuli, latent_mean: NDArray[np.float32]) -> None:
         self._stimuli = stimuli
+        # Looked up for every frame: not by a walk through thousands of ids.
+        self._positions = {stimulus: row for row, stimulus in enumerate(stimuli.ids)}
         self._mean = latent_mean.astype(np.float64)
         centred = stimuli.latent.astype(np.float64) - self._mean
         # Pearson over latents: each row's own mean and length taken out once.
@@ -52,18 +54,18 @@ class TrialScorer:
 
     def knows(self, stimulus: str) -> bool:
         """Whether the stimulus has a latent in the bundle."""
-        return self._stimuli.position(stimulus) is not None
+        return self._positions.get(stimulus) is not None
 
     def raw_cosine(self, latent: NDArray[np.float32], stimulus: str) -> float | None:
         """Return the raw cosine, or None for an unknown stimulus."""
-        position = self._stimuli.position(stimulus)
+        position = self._positions.get(stimulus)
         if position is None:
             return None
         return cosine(latent.astype(np.float64), self._stimuli.latent[position].astype(np.float64))
 
     def score(self, latent: NDArray[np.float32], stimulus: str) -> TrialScore | None:
         """Score one decoded latent, axes (latent,); None for an unknown stimulus."""
-        position = self._stimuli.position(stimulus)
+        position = self._positions.get(stimulus)
         if position is None:
             return None
         decoded = latent.astype(np.float64)
