@@ -7,6 +7,9 @@ B2GError                  what a user can mend; the commands print its one line 
 |   |-- WindowNotReady    its last sample has not arrived
 |   `-- WindowOverwritten its first sample has left the ring
 |-- BundleError           a model bundle that is missing, tampered with or of another version
+|-- GeneratorError        a generator's directory, specification or weights that do not fit
+|   `-- CheckpointError   a checkpoint file that is none, is broken or must not be read
+|-- StimulusError         a class list, picture or stimulus set that cannot be read, made or gone on with
 |-- MessageError          bytes on a socket that are no message of ours, or of another version
 |-- SessionError          a recorded session that cannot be read or written
 |-- StreamError           LSL streams
@@ -53,6 +56,18 @@ class WindowOverwritten(WindowError):
 
 class BundleError(B2GError):
     """A model bundle is missing, incomplete, tampered with or of another version."""
+
+
+class GeneratorError(B2GError):
+    """A generator's directory, specification or weights do not fit."""
+
+
+class CheckpointError(GeneratorError):
+    """A checkpoint file is none, is broken, or holds what must not be read."""
+
+
+class StimulusError(B2GError):
+    """A class list, picture or stimulus set cannot be read, made or gone on with."""
 
 
 class MessageError(B2GError):

@@ -29,7 +29,7 @@ from offline.recordings.recording import SessionRecording
 from offline.recordings.simulated_sessions import simulated_recording
 from offline.recordings.trials import session_trials
 from offline.stages import Stage
-from offline.stimuli.face_parameters import PARAMETERS
+from offline.stimuli.faces.face_parameters import PARAMETERS
 
 NAMES = tuple(p.name for p in PARAMETERS)
 

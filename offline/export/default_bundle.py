@@ -42,7 +42,7 @@ from offline.recordings.statistics import (
     merged_statistics,
 )
 from offline.stages import Stage
-from offline.stimuli.face_parameters import PARAMETERS
+from offline.stimuli.faces.face_parameters import PARAMETERS
 
 NAMES: dict[DecoderKind, str] = {"per_window": "simulated-faces", "fixed": "simulated-faces-fixed"}
 Progress = Callable[[int], None]

@@ -18,7 +18,7 @@ from b2g_rt.errors import BundleError
 from b2g_rt.simulation.macaque import Macaque, parameter_reading
 from offline.export.decoder_onnx import cpu_session
 from offline.stages import Stage
-from offline.stimuli.face_parameters import PARAMETERS
+from offline.stimuli.faces.face_parameters import PARAMETERS
 
 
 def face_reading(macaque: Macaque) -> NDArray[np.float32]:
@@ -40,8 +40,8 @@ def face_generator(macaque: Macaque, stage: Stage = lambda what, total: lambda d
     BundleError
         ONNX Runtime draws other pictures than torch.
     """
-    from offline.stimuli.export_renderer import compare_with_onnx, export_renderer
-    from offline.stimuli.face_renderer import FaceRenderer
+    from offline.stimuli.faces.export_renderer import compare_with_onnx, export_renderer
+    from offline.stimuli.faces.face_renderer import FaceRenderer
 
     renderer = FaceRenderer(macaque.latents.mean.astype(np.float32), face_reading(macaque))
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ BRAIN = (
     "b2g_rt/mua/*.py",
     "b2g_rt/simulation/*.py",
 )
-PICTURES = ("offline/stimuli/*.py",)
+PICTURES = ("offline/stimuli/faces/*.py",)
 # These change neither a sample nor a pixel.
 LEFT_OUT = ("__init__.py", "from_record.py", "session_writer.py")
 

@@ -1,7 +1,4 @@
 """Stimuli: generators of pictures and the synthesis of stimulus sets.
 
-`face_parameters` lists what faces differ in (no torch); `face_renderer.FaceRenderer` draws them;
-`export_renderer` writes the renderer as ONNX. The layers of a face are one file each: `portrait`
-(coordinates, light, colours), `face_backdrop`, `face_skin`, `face_mouth`, `face_eyes`,
-`face_hair`, all painted with `soft_shapes`.
+`faces` is the procedural face renderer; `stylegan` the networks StyleGAN3 and StyleGAN-XL.
 """

@@ -34,6 +34,6 @@ def test_simulator_windows_mua_chain_and_renderer_are_among_the_sources():
         "b2g_rt/simulation/noise.py",
         "b2g_rt/mua/normaliser.py",
         "b2g_rt/contracts/windows.py",
-        "offline/stimuli/face_renderer.py",
+        "offline/stimuli/faces/face_renderer.py",
     } <= names
     assert not any(name.endswith("__init__.py") for name in names)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from offline.stimuli.face_skin import FaceFrame
-from offline.stimuli.portrait import Portrait
-from offline.stimuli.soft_shapes import (
+from offline.stimuli.faces.face_skin import FaceFrame
+from offline.stimuli.faces.portrait import Portrait
+from offline.stimuli.faces.soft_shapes import (
     bump,
     darken,
     edge,

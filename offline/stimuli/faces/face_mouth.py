@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from offline.stimuli.face_skin import SKIN_INK, FaceFrame
-from offline.stimuli.portrait import Portrait
-from offline.stimuli.soft_shapes import (
+from offline.stimuli.faces.face_skin import SKIN_INK, FaceFrame
+from offline.stimuli.faces.portrait import Portrait
+from offline.stimuli.faces.soft_shapes import (
     Rgb,
     bump,
     darken,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from offline.stimuli.face_renderer import FaceRenderer
+    from offline.stimuli.faces.face_renderer import FaceRenderer
 
 OPSET = 20
 

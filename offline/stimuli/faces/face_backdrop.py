@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from offline.stimuli.portrait import Portrait
-from offline.stimuli.soft_shapes import (
+from offline.stimuli.faces.portrait import Portrait
+from offline.stimuli.faces.soft_shapes import (
     bump,
     darken,
     edge,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from offline.stimuli.portrait import Portrait
-from offline.stimuli.soft_shapes import (
+from offline.stimuli.faces.portrait import Portrait
+from offline.stimuli.faces.soft_shapes import (
     Bumps,
     Region,
     Rgb,

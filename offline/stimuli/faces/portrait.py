@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from offline.stimuli.soft_shapes import Region, tint
+from offline.stimuli.faces.soft_shapes import Region, tint
 
 HEAD_Y = -0.06
 NECK_Y = 0.45

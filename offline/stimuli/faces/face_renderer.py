@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from offline.stimuli.face_backdrop import background, body
-from offline.stimuli.face_eyes import brows, eyes, glasses
-from offline.stimuli.face_hair import back_hair, front_hair, hair
-from offline.stimuli.face_mouth import age_lines, beard, mouth, nose
-from offline.stimuli.face_parameters import PARAMETERS, FaceParameter
-from offline.stimuli.face_skin import ears, face_frame, skin
-from offline.stimuli.portrait import compose
-from offline.stimuli.soft_shapes import Region
+from offline.stimuli.faces.face_backdrop import background, body
+from offline.stimuli.faces.face_eyes import brows, eyes, glasses
+from offline.stimuli.faces.face_hair import back_hair, front_hair, hair
+from offline.stimuli.faces.face_mouth import age_lines, beard, mouth, nose
+from offline.stimuli.faces.face_parameters import PARAMETERS, FaceParameter
+from offline.stimuli.faces.face_skin import ears, face_frame, skin
+from offline.stimuli.faces.portrait import compose
+from offline.stimuli.faces.soft_shapes import Region
 
 if TYPE_CHECKING:
     import numpy as np
