@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import sys
 from pathlib import Path
@@ -33,6 +34,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Override one key: --set streams.mua.name=rig1. Repeatable."),
 ]
+
+
+class Provider(enum.Enum):
+    """Execution providers, for the help text."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
 
 
 def _version(show: bool) -> None:
@@ -234,6 +244,7 @@ def repair(
 @app.command()
 def doctor(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Check Python, providers, LSL, ZeroMQ, Qt and the bundle, and say what to do."""
+    from rich.markup import escape
     from rich.table import Table
 
     from b2g_rt.commands.live import use_lsl_config
@@ -246,8 +257,9 @@ def doctor(config: ConfigOption = None, set_: SetOption = None) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}
     for finding in findings:
-        remedy = f"\n[bold]{finding.remedy}[/]" if finding.remedy else ""
-        table.add_row(marks[finding.verdict], finding.what, finding.found + remedy)
+        # A remedy may hold brackets: pip install '.[cuda]'.
+        remedy = f"\n[bold]{escape(finding.remedy)}[/]" if finding.remedy else ""
+        table.add_row(marks[finding.verdict], finding.what, escape(finding.found) + remedy)
     console.print(table)
     if any(f.verdict == "fault" for f in findings):
         raise typer.Exit(1)
@@ -263,6 +275,13 @@ def bench(
         float, typer.Option(min=5, help="Measured seconds of the live case.")
     ] = 60.0,
     pauses: Annotated[int, typer.Option(min=1, help="Pauses of 5 s of the pauses case.")] = 20,
+    model: Annotated[
+        str, typer.Option(help="Of the generator case: a bundle, or an ONNX file (w -> image).")
+    ] = "simulated-faces",
+    provider: Annotated[Provider, typer.Option(help="Of the generator case.")] = Provider.CPU,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="Of the generator case.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     recordings: Annotated[Path, typer.Option(help="Where the simulated session is kept.")] = Path(
         "recordings"
@@ -271,15 +290,22 @@ def bench(
     """Measure latency and load of this machine, beside bare receipt of the same stream.
 
     Example: b2g-rt bench live --seconds 60
+
+    Example: b2g-rt bench generator --model synthesis.onnx --provider cuda
     """
     import json
 
-    from b2g_rt.bench.run import run_cases
+    from b2g_rt.bench.run import GeneratorCase, run_cases
     from b2g_rt.bench.table import table
 
     quiet = Console(stderr=True, quiet=json_)
     results = run_cases(
-        cases or [], seconds, pauses, recordings, lambda case: quiet.print(f"measuring {case} ...")
+        cases or [],
+        seconds,
+        pauses,
+        recordings,
+        lambda case: quiet.print(f"measuring {case} ..."),
+        GeneratorCase(model, provider.value, cuda_graph),
     )
     if json_:
         typer.echo(json.dumps(results, indent=1))

@@ -109,6 +109,10 @@ class InferenceConfig(_Section):
     tensorrt_cache: Path = Field(
         Path(".b2g-cache/tensorrt"), description="Folder for built TensorRT engines."
     )
+    cuda_graph: bool = Field(
+        False,
+        description="On a GPU: replay each model's run as one captured CUDA graph, where it can be captured.",
+    )
     generator: bool = Field(True, description="Render pictures; false: latents only.")
     latent_gain: float = Field(
         1.0,

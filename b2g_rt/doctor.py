@@ -8,10 +8,13 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from b2g_rt.config import Config
 from b2g_rt.errors import B2GError
+
+if TYPE_CHECKING:
+    from b2g_rt.inference.onnx_model import SessionRecord
 
 Verdict = Literal["ok", "note", "fault"]
 
@@ -27,10 +30,11 @@ class Finding:
 
 
 def examine(config: Config) -> list[Finding]:
-    """Check Python, packages, ONNX Runtime, providers, LSL, ZeroMQ, Qt, bundle and torch; never raises."""
+    """Check Python, packages, ONNX Runtime, GPU, providers, LSL, ZeroMQ, Qt, bundle and torch; never raises."""
     checks: tuple[tuple[str, Callable[[Config], Finding]], ...] = (
         ("Python", _python),
         ("onnxruntime package", _one_onnxruntime),
+        ("GPU", _gpu),
         ("providers", _providers),
         ("LSL", _lsl),
         ("ZeroMQ", _zeromq),
@@ -83,27 +87,52 @@ def _one_onnxruntime(_: Config) -> Finding:
     return Finding(what, "ok", f"onnxruntime-gpu {gpu}" if gpu else f"onnxruntime {cpu} (no CUDA)")
 
 
+def _gpu(config: Config) -> Finding:
+    from b2g_rt.inference.gpu_devices import driver_cuda_version, gpu_devices
+
+    devices, cuda = gpu_devices(), driver_cuda_version()
+    if not devices:
+        found = f"a driver for CUDA {cuda}, but no device" if cuda else "none that a driver knows"
+        wanted = config.inference.provider in ("cuda", "tensorrt")
+        remedy = "Install the NVIDIA driver (nvidia-smi must list the card); see docs/gpu.md."
+        return Finding("GPU", "fault" if wanted else "ok", found, remedy if wanted else "")
+    found = f"{'; '.join(map(str, devices))}; driver for CUDA {cuda}"
+    if config.inference.device_id not in {device.number for device in devices}:
+        return Finding(
+            "GPU",
+            "fault",
+            found,
+            f"inference.device_id={config.inference.device_id} is none of them: set another.",
+        )
+    return Finding("GPU", "ok", found)
+
+
 def _providers(config: Config) -> Finding:
-    from b2g_rt.inference.providers import has_driver, missing_library
+    from b2g_rt.inference.providers import (
+        has_driver,
+        how_to_install,
+        missing_library,
+        preload_gpu_libraries,
+    )
+    from b2g_rt.inference.tensorrt_engines import tensorrt_version
 
     request = config.inference.provider
+    preload_gpu_libraries("tensorrt")
     missing = {kind: missing_library(kind) for kind in ("cuda", "tensorrt")}
     works = [kind for kind, reason in missing.items() if not reason] + ["cpu"]
     detail = "; ".join(f"{kind}: {reason}" for kind, reason in missing.items() if reason)
-    found = f"usable: {', '.join(works)}" + (f" ({detail})" if detail else "")
+    version = "" if missing["tensorrt"] else f", TensorRT {tensorrt_version()}"
+    found = f"usable: {', '.join(works)}{version}" + (f" ({detail})" if detail else "")
     if request in missing and missing[request]:
         return Finding(
             "providers",
             "fault",
             found,
-            ".venv/bin/pip install -c constraints.txt -e '.[cuda]', or inference.provider=cpu.",
+            f"{how_to_install(request)}; or set inference.provider=cpu.",
         )
     if has_driver() and missing["cuda"]:
         return Finding(
-            "providers",
-            "note",
-            found,
-            "A driver is installed: .venv/bin/pip install -c constraints.txt -e '.[cuda]'.",
+            "providers", "note", found, f"A driver is installed: {how_to_install('cuda')}."
         )
     return Finding("providers", "ok", found)
 
@@ -184,13 +213,18 @@ def _bundle(config: Config) -> Finding:
 
     models = load_models(config)
     bundle = models.bundle
-    generator = models.generator.record.provider if models.generator else "off"
+    generator = _session_line(models.generator.record) if models.generator else "off"
     return Finding(
         "bundle",
         "ok",
         f"{bundle.manifest.name} ({bundle.manifest.decoder_kind}, {bundle.channels.n_channels} channels, "
-        f"{bundle.hash[:12]}), verified; decoder on {models.decoder.record.provider}, generator on {generator}",
+        f"{bundle.hash[:12]}), verified; decoder on {_session_line(models.decoder.record)}, generator on {generator}",
     )
+
+
+def _session_line(record: SessionRecord) -> str:
+    graph = ", CUDA graph" if record.cuda_graph else ""
+    return f"{record.provider} ({record.precision}{graph})"
 
 
 def _torch(_: Config) -> Finding:

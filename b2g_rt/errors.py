@@ -19,6 +19,7 @@ B2GError                  what a user can mend; the commands print its one line 
 |   |-- StreamLost        the stream was there and is gone
 |   `-- LslAlreadyLoaded  liblsl was loaded before its settings were written
 |-- ProviderError         an ONNX Runtime provider that was asked for and is not to be had
+|-- PictureError          a generator returned what no picture can be: NaN, or one colour throughout
 |-- PublishError          a socket that cannot be bound or must not be (no keys beyond loopback)
 `-- SetupError            something missing on the machine, with the command that installs it
 
@@ -104,6 +105,10 @@ class LslAlreadyLoaded(StreamError):
 
 class ProviderError(B2GError):
     """An execution provider was asked for and cannot be had."""
+
+
+class PictureError(B2GError):
+    """A generator returned what no picture can be."""
 
 
 class PublishError(B2GError):

@@ -6,9 +6,10 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -18,8 +19,20 @@ from b2g_rt.contracts.channels import brain2gan_channels
 from b2g_rt.errors import ConfigError
 from b2g_rt.sources.lsl_settings import use_private_lsl
 
+if TYPE_CHECKING:
+    from b2g_rt.inference.providers import Request
+
 N_IDLE_ROUNDS = 3
 CASES = ("live", "idle", "pauses", "equality", "generator", "components")
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorCase:
+    """What the case ``generator`` measures, and where."""
+
+    model: str = "simulated-faces"
+    provider: Request = "cpu"
+    cuda_graph: bool = False
 
 
 def environment() -> dict[str, Any]:
@@ -51,6 +64,7 @@ def run_cases(
     n_pauses: int,
     recordings: Path,
     tell: Callable[[str], None],
+    generator: GeneratorCase = GeneratorCase(),
 ) -> dict[str, Any]:
     """Run cases in order, in a private corner of LSL.
 
@@ -69,7 +83,11 @@ def run_cases(
         channels.write_text(yaml.safe_dump(brain2gan_channels(1024).to_dict()), encoding="utf-8")
         for case in cases or CASES:
             tell(case)
-            results[case] = _run(case, seconds, n_pauses, recordings, channels)
+            results[case] = (
+                _generator(generator)
+                if case == "generator"
+                else _run(case, seconds, n_pauses, recordings, channels)
+            )
     return results
 
 
@@ -99,10 +117,22 @@ def _run(case: str, seconds: float, n_pauses: int, recordings: Path, channels: P
         if not session.exists():
             simulate_session(bundle, session, n_trials=64)
         return three_ways(session)
-    if case == "components":
-        from b2g_rt.bench.components import component_load
+    from b2g_rt.bench.components import component_load
 
-        return component_load(min(seconds, 10.0))
+    return component_load(min(seconds, 10.0))
+
+
+def _generator(case: GeneratorCase) -> list[dict[str, Any]]:
     from b2g_rt.bench.generator_rate import picture_times
+    from b2g_rt.inference.providers import ProviderSettings
 
-    return [picture_times("simulated-faces", threads, 200) for threads in (1, 2)]
+    # Threads are the CPU's: elsewhere one row says it all.
+    threads = (1, 2) if case.provider == "cpu" else (1,)
+    return [
+        picture_times(
+            case.model,
+            ProviderSettings(request=case.provider, threads=n, cuda_graph=case.cuda_graph),
+            200,
+        )
+        for n in threads
+    ]

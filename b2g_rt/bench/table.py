@@ -93,7 +93,8 @@ def _generator(r: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         (
             f"pictures per second, {one['threads']} thread{'s' if one['threads'] > 1 else ''}",
             f"{one['pictures_per_s']:.0f}",
-            f"{one['ms']['p50']:.1f} ms, p99 {one['ms']['p99']:.1f} ms, {one['provider']}",
+            f"{one['ms']['p50']:.1f} ms, p99 {one['ms']['p99']:.1f} ms, {one['provider']}, {one['precision']}"
+            + (", CUDA graph" if one["cuda_graph"] else ""),
         )
         for one in r
     ]

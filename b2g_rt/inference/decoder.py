@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
-from b2g_rt.inference.bound_session import TensorSpec
 from b2g_rt.inference.onnx_model import OnnxModel, SessionRecord
 from b2g_rt.inference.providers import ProviderSettings
+from b2g_rt.inference.session_checks import TensorSpec
 
 
 class Decoder:
@@ -18,6 +20,8 @@ class Decoder:
     ----------
     bundle : ModelBundle
     settings : ProviderSettings
+    waiting : callable, optional
+        Told every second what takes so long, in words.
 
     Raises
     ------
@@ -27,13 +31,19 @@ class Decoder:
         The provider cannot be had.
     """
 
-    def __init__(self, bundle: ModelBundle, settings: ProviderSettings) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        settings: ProviderSettings,
+        waiting: Callable[[str], None] | None = None,
+    ) -> None:
         n_channels, n_latents = bundle.channels.n_channels, bundle.manifest.n_latents
         self._model = OnnxModel(
             bundle.file("decoder.onnx"),
             settings,
             {"features": TensorSpec((1, n_channels)), "window_idx": TensorSpec((1,), "int64")},
             {"latent": TensorSpec((1, n_latents))},
+            waiting,
         )
         self._per_window = bundle.manifest.decoder_kind == "per_window"
         self._window_idx = np.zeros(1, np.int64)

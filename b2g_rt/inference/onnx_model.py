@@ -1,13 +1,13 @@
 """One ONNX model with fixed shapes, its buffers bound once: the same code on CPU, CUDA and TensorRT.
 
 Inputs are written into the same device buffers before each run and outputs are copied out after it, so nothing
-is allocated in the loop and a CUDA graph could be captured. Idle sessions do not spin.
+is allocated in the loop and a CUDA graph can be captured. Idle sessions do not spin.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from b2g_rt.errors import ProviderError
-from b2g_rt.inference.bound_session import BoundSession, TensorSpec
-from b2g_rt.inference.providers import ProviderSettings, candidates
+from b2g_rt.inference.bound_session import BoundSession
+from b2g_rt.inference.onnx_file import OnnxFacts, read_facts
+from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings, candidates
+from b2g_rt.inference.session_checks import Arrays, TensorSpec
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ LOG = logging.getLogger(__name__)
 class SessionRecord:
     """What two runs must share to be equal bit for bit; recorded with every session.
 
-    ``nodes``: how many nodes of the graph each provider took, see ``BoundSession``; empty: not known.
+    ``nodes``: how many nodes of the graph each provider took, see ``BoundSession``; empty: not known. ``precision``:
+    'float16' where the file holds float16. ``cuda_graph``: whether runs are replays of a captured graph.
     """
 
     asked: str
@@ -35,6 +38,8 @@ class SessionRecord:
     batch: int
     ort_version: str
     nodes: dict[str, int] = field(default_factory=dict)
+    precision: str = "float32"
+    cuda_graph: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -51,6 +56,8 @@ class OnnxModel:
     settings : ProviderSettings
     inputs, outputs : mapping of name to TensorSpec
         All of the model's; dynamic dimensions are fixed by these.
+    waiting : callable, optional
+        Told every second what takes so long, in words; without one the log is.
 
     Attributes
     ----------
@@ -66,7 +73,8 @@ class OnnxModel:
     Notes
     -----
     On CUDA and TensorRT some nodes may run on the CPU all the same, where the GPU has no kernel for them:
-    ``record.nodes`` says how many, and a warning is logged.
+    ``record.nodes`` says how many, and a warning is logged. A CUDA graph that was asked for and cannot be had costs
+    a warning, not the session: pictures are the same without it.
     """
 
     def __init__(
@@ -75,11 +83,13 @@ class OnnxModel:
         settings: ProviderSettings,
         inputs: Mapping[str, TensorSpec],
         outputs: Mapping[str, TensorSpec],
+        waiting: Callable[[str], None] | None = None,
     ) -> None:
         import onnxruntime
 
         self.path = path
-        self._bound = _first_that_works(path, settings, inputs, outputs)
+        facts = read_facts(path)
+        self._bound, captured = _first_that_works(path, settings, inputs, outputs, facts, waiting)
         self._session = self._bound.session
         self.record = SessionRecord(
             asked=settings.request,
@@ -89,9 +99,17 @@ class OnnxModel:
             batch=1,
             ort_version=onnxruntime.__version__,
             nodes=self._bound.nodes,
+            precision=facts.precision,
+            cuda_graph=captured,
         )
+        if facts.float16 and self.record.provider == ORT_NAMES["cpu"]:
+            LOG.warning(
+                "%s: float16 on the CPU: right, but several times slower than float32, to which it is converted at "
+                "each step. Export it without --half for the CPU",
+                path,
+            )
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run once.
 
         Parameters
@@ -111,13 +129,33 @@ def _first_that_works(
     settings: ProviderSettings,
     inputs: Mapping[str, TensorSpec],
     outputs: Mapping[str, TensorSpec],
-) -> BoundSession:
+    facts: OnnxFacts,
+    waiting: Callable[[str], None] | None,
+) -> tuple[BoundSession, bool]:
+    """Return the session, and whether it is a captured graph."""
+
+    def opened(kind: str, *, capture: bool) -> BoundSession:
+        return BoundSession(
+            path, settings, kind, inputs, outputs, facts, capture=capture, waiting=waiting
+        )
+
     failed: ProviderError | None = None
     for kind in candidates(settings.request):
+        no_graph = ""
+        if settings.cuda_graph and kind != "cpu":
+            try:
+                return opened(kind, capture=True), True
+            except ProviderError as error:
+                # As text: the error itself would keep the session's memory.
+                no_graph = str(error)
         try:
-            return BoundSession(path, settings, kind, inputs, outputs)
+            session = opened(kind, capture=False)
         except ProviderError as error:
             failed = error
             if settings.request == "auto":
                 LOG.warning("%s", error)
+            continue
+        if no_graph:
+            LOG.warning("%s: runs without a CUDA graph. %s", path, no_graph)
+        return session, False
     raise failed if failed else ProviderError(f"inference.provider '{settings.request}': unknown.")

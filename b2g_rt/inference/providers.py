@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib.util
 import logging
 import os
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from b2g_rt.errors import ProviderError
+from b2g_rt.inference.tensorrt_engines import make_folder
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +32,9 @@ _LIBRARIES = {
 }
 _INSTALL = {
     "cuda": "Install the NVIDIA driver and: .venv/bin/pip install -c constraints.txt -e '.[cuda]'",
-    "tensorrt": "Install the NVIDIA driver and: .venv/bin/pip install -c constraints.txt -e '.[cuda]' tensorrt-cu13",
+    # ONNX Runtime 1.31 links libnvinfer.so.10; pip alone would take 11.
+    "tensorrt": "Install the NVIDIA driver and: .venv/bin/pip install -c constraints.txt -e '.[cuda]' "
+    "'tensorrt-cu13<11'",
 }
 
 
@@ -39,6 +43,7 @@ class ProviderSettings:
     """What a session is opened with.
 
     ``cache_key`` distinguishes TensorRT engines of models that share an architecture: the bundle's hash.
+    ``cuda_graph``: capture the run as one CUDA graph where that is possible; no effect on the CPU.
     """
 
     request: Request = "auto"
@@ -47,23 +52,35 @@ class ProviderSettings:
     gpu_mem_limit_mb: int = 0
     tensorrt_cache: Path = Path(".b2g-cache/tensorrt")
     cache_key: str = ""
+    cuda_graph: bool = False
 
 
-def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
+def provider_options(
+    kind: str, settings: ProviderSettings, *, engine_prefix: str = "", capture: bool = False
+) -> list[Any]:
     """Return ONNX Runtime's ``providers`` argument for one kind of provider.
+
+    Parameters
+    ----------
+    kind : {'cpu', 'cuda', 'tensorrt'}
+    settings : ProviderSettings
+    engine_prefix : str
+        What the names of this model's TensorRT engines begin with, see ``tensorrt_engines.engine_prefix``.
+    capture : bool
+        Whether the run becomes a CUDA graph.
 
     Notes
     -----
     TF32 is off (TensorRT has no option for it: ``forbid_tf32``) and the arena grows only as asked, so results stay
-    comparable and two sessions fit on a card.
+    comparable and two sessions fit on a card. ``trt_fp16_enable`` stays off too: without it TensorRT's network is
+    strongly typed, so what was exported as float16 runs as float16 and what was kept in float32 runs as float32; with
+    it TensorRT would choose.
 
     Raises
     ------
     ProviderError
         The folder for TensorRT's engines cannot be made.
     """
-    import onnxruntime
-
     if kind == "cpu":
         return [ORT_NAMES["cpu"]]
     cuda: dict[str, str] = {
@@ -75,22 +92,21 @@ def provider_options(kind: str, settings: ProviderSettings) -> list[Any]:
     if settings.gpu_mem_limit_mb:
         cuda["gpu_mem_limit"] = str(settings.gpu_mem_limit_mb * 1024 * 1024)
     if kind == "cuda":
+        if capture:
+            cuda["enable_cuda_graph"] = "1"
         return [(ORT_NAMES["cuda"], cuda)]
-    try:
-        settings.tensorrt_cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ProviderError(
-            f"inference.tensorrt_cache: {settings.tensorrt_cache}: {error.strerror}, expected a folder that can be "
-            "written. Choose another one."
-        ) from None
-    prefix = f"{settings.cache_key[:16]}-ort{onnxruntime.__version__}-gpu{settings.device_id}-fp32"
+    make_folder(settings.tensorrt_cache)
     tensorrt = {
         "device_id": str(settings.device_id),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(settings.tensorrt_cache),
         # Without a prefix of our own the cache confuses models of one architecture (onnxruntime#6455).
-        "trt_engine_cache_prefix": prefix,
+        "trt_engine_cache_prefix": engine_prefix,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(settings.tensorrt_cache),
     }
+    if capture:
+        tensorrt["trt_cuda_graph_enable"] = "1"
     return [(ORT_NAMES["tensorrt"], tensorrt), (ORT_NAMES["cuda"], cuda)]
 
 
@@ -132,6 +148,11 @@ def missing_library(kind: str) -> str:
     return ""
 
 
+def how_to_install(kind: str) -> str:
+    """Return what to do to get a provider of a GPU."""
+    return _INSTALL[kind]
+
+
 def unavailable(kind: str, detail: str = "") -> ProviderError:
     """Return the error that says why a provider cannot be had, and how to get it."""
     import onnxruntime
@@ -144,8 +165,8 @@ def unavailable(kind: str, detail: str = "") -> ProviderError:
     )
 
 
-def preload_gpu_libraries() -> None:
-    """Load CUDA's and cuDNN's libraries from the nvidia packages, where they are installed."""
+def preload_gpu_libraries(kind: str) -> None:
+    """Load CUDA's and cuDNN's libraries, for ``tensorrt`` TensorRT's too, from pip's packages, if installed."""
     import onnxruntime
 
     if hasattr(onnxruntime, "preload_dlls"):
@@ -155,3 +176,18 @@ def preload_gpu_libraries() -> None:
 
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()
+    if kind == "tensorrt":
+        _preload_tensorrt()
+
+
+def _preload_tensorrt() -> None:
+    # preload_dlls knows no TensorRT, and pip's libraries lie where the loader does not look.
+    package = importlib.util.find_spec("tensorrt_libs")
+    for folder in (package.submodule_search_locations or []) if package else []:
+        # In the order in which they need each other.
+        for name in ("libnvinfer.so.*", "libnvinfer_plugin.so.*", "libnvonnxparser.so.*"):
+            for library in sorted(Path(folder).glob(name)):
+                try:
+                    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+                except OSError as error:
+                    LOG.debug("%s: %s", library, error)

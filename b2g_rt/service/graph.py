@@ -82,7 +82,7 @@ class Service:
         self.failure: BaseException | None = None
         self._outputs = outputs
         self._now = now
-        self._failed_stages: set[str] = set()
+        self._known_failures: set[tuple[str, type[Exception]]] = set()
         self._stop = threading.Event()
         graph = edges(config)
         self._jobs: LosslessQueue[WindowJob] = LosslessQueue(graph["ingest", "decode"])
@@ -253,12 +253,18 @@ class Service:
     def _contain(self, stage: str, error: Exception) -> None:
         """Keep one window's failure from ending a session: its frame is flagged, the recording goes on."""
         self.progress.n_failures += 1
-        if stage in self._failed_stages:
+        if (stage, type(error)) in self._known_failures:
             return
-        self._failed_stages.add(stage)
-        LOG.error("stage %s failed, counted from now on", stage, exc_info=error)
+        self._known_failures.add((stage, type(error)))
+        if isinstance(error, B2GError):
+            LOG.error("stage %s: %s Counted from now on", stage, error)
+        else:
+            LOG.error("stage %s failed, counted from now on", stage, exc_info=error)
         if stage != "deliver":
-            text = f"{stage}: {type(error).__name__}: {error}. The frame is flagged, the session goes on."
+            what = (
+                str(error) if isinstance(error, B2GError) else f"{type(error).__name__}: {error}."
+            )
+            text = f"{stage}: {what} The frame is flagged, the session goes on."
             self._tell("stage-failed", "error", " ".join(text.split()))
 
     def _tell(self, kind: str, level: Literal["warning", "error"], text: str) -> None:

@@ -14,10 +14,10 @@ from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.messages import Image, jpeg_image
 from b2g_rt.contracts.shipped_bundles import bundle_path
-from b2g_rt.errors import ChannelMapError
+from b2g_rt.errors import ChannelMapError, PictureError
 from b2g_rt.inference.decoder import Decoder
 from b2g_rt.inference.generator import Generator
-from b2g_rt.inference.providers import ProviderSettings
+from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ def provider_settings(config: Config, threads: int, cache_key: str) -> ProviderS
         gpu_mem_limit_mb=inference.gpu_mem_limit_mb,
         tensorrt_cache=inference.tensorrt_cache,
         cache_key=cache_key,
+        cuda_graph=inference.cuda_graph,
     )
 
 
@@ -73,11 +74,11 @@ def stream_channels(config: Config, bundle: ModelBundle) -> ChannelMap:
 
 
 def load_models(config: Config, advance: Advance | None = None) -> Models:
-    """Load everything; ``advance(what, done, total)`` is called as it goes.
+    """Load everything; ``advance(what, done, total)`` is called as it goes, and every second of a long step.
 
     Raises
     ------
-    BundleError, ProviderError, ConfigError, ChannelMapError
+    BundleError, ProviderError, PictureError, ConfigError, ChannelMapError
         See there; nothing is running yet.
     """
     tell = advance or (lambda what, done, total: None)
@@ -86,17 +87,44 @@ def load_models(config: Config, advance: Advance | None = None) -> Models:
     channels = stream_channels(config, bundle)
     tell("decoder", 1, 3)
     inference = config.inference
-    decoder = Decoder(bundle, provider_settings(config, inference.decoder_threads, bundle.hash))
+    decoder = Decoder(
+        bundle,
+        provider_settings(config, inference.decoder_threads, bundle.hash),
+        _waiting(advance, 1),
+    )
+    if inference.cuda_graph and decoder.record.provider == ORT_NAMES["cpu"]:
+        LOG.warning("inference.cuda_graph: no effect on the CPU")
     if not inference.generator:
         return Models(bundle, channels, decoder, None, None)
     tell("generator", 2, 3)
     generator = Generator(
-        bundle, provider_settings(config, inference.generator_threads, bundle.hash)
+        bundle,
+        provider_settings(config, inference.generator_threads, bundle.hash),
+        _waiting(advance, 2),
     )
+    baseline, stimuli = _pictures(bundle, generator, tell)
+    return Models(bundle, channels, decoder, generator, baseline, stimuli)
 
-    def picture(latent: NDArray[np.float32]) -> Image:
-        return jpeg_image(generator.render(latent), _JPEG_QUALITY)
 
+def _waiting(advance: Advance | None, done: int) -> Callable[[str], None] | None:
+    # Without anybody to tell, the session itself writes into the log.
+    return (lambda what: advance(what, done, 3)) if advance else None
+
+
+def _pictures(
+    bundle: ModelBundle, generator: Generator, tell: Advance
+) -> tuple[Image | None, dict[str, Image]]:
+    """Render the mean latent and the known stimuli; what is no picture is left out, and said once."""
+    faults: list[str] = []
+
+    def picture(latent: NDArray[np.float32]) -> Image | None:
+        try:
+            return jpeg_image(generator.render(latent), _JPEG_QUALITY)
+        except PictureError as error:
+            faults.append(str(error))
+            return None
+
+    baseline = picture(bundle.latent_mean)
     stimuli: dict[str, Image] = {}
     total = len(bundle.stimuli.ids)
     if total > MAX_STIMULUS_PICTURES:
@@ -111,5 +139,9 @@ def load_models(config: Config, advance: Advance | None = None) -> Models:
             zip(bundle.stimuli.ids, bundle.stimuli.latent, strict=True)
         ):
             tell("stimulus pictures", done, total)
-            stimuli[stimulus] = picture(latent)
-    return Models(bundle, channels, decoder, generator, picture(bundle.latent_mean), stimuli)
+            image = picture(latent)
+            if image:
+                stimuli[stimulus] = image
+    if faults:
+        LOG.warning("%d pictures of known latents are not shown: %s", len(faults), faults[0])
+    return baseline, stimuli
