@@ -15,6 +15,8 @@ from b2g_rt.contracts.shipped_bundles import bundle_path
 from b2g_rt.errors import BundleError, ConfigError
 from offline.stages import Stage
 
+SYNTHESIS = "synthesis.onnx"
+
 if TYPE_CHECKING:
     from b2g_rt.contracts.session import SessionFile
     from b2g_rt.simulation.macaque import Macaque
@@ -61,9 +63,9 @@ def generator_for(session: SessionFile, path: Path | None, n_latents: int, stage
     provenance = session.info.provenance
     if not session.info.simulated or "macaque" not in provenance:
         raise ConfigError(
-            "fit: no --generator, expected an ONNX file that draws from w (1, 1, latent). For example "
-            "--generator faces.onnx; that of the simulated faces: make one with b2g-offline export generator "
-            "--out faces.onnx."
+            "fit: no --generator, expected an ONNX file that draws from w (1, 1, latent), or a directory of "
+            "export-generator. For example --generator faces; that of the simulated faces: make one with "
+            "b2g-offline export-generator procedural-faces --out faces."
         )
     where = f"session {session.path}"
     return drawn_faces(recorded_macaque(provenance, session.info.channel_map, where), stage)
@@ -85,13 +87,15 @@ def drawn_faces(macaque: Macaque, stage: Stage) -> bytes:
 
 
 def read_model(path: Path) -> bytes:
-    """Return an ONNX file's bytes.
+    """Return the bytes of an ONNX file, or of the generator in a directory that export-generator wrote.
 
     Raises
     ------
     BundleError
         It cannot be read.
     """
+    if path.is_dir():
+        path = path / SYNTHESIS
     try:
         return path.read_bytes()
     except OSError as error:

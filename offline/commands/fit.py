@@ -117,6 +117,8 @@ def _fit_default(kind: Kind | None, out: Path | None, work: Path | None) -> None
     from offline.destinations import check_folder
     from offline.evaluation.table import print_scores
     from offline.export.default_bundle import NAMES, TrainingPlan, make_default_bundle, windows_of
+    from offline.export.distilled_bundle import NAME as DISTILLED_BUNDLE
+    from offline.export.distilled_bundle import make_distilled_bundle
     from offline.inputs import drawn_faces
 
     kinds = [decoder_kind_of(kind)] if kind else list(NAMES)
@@ -145,6 +147,9 @@ def _fit_default(kind: Kind | None, out: Path | None, work: Path | None) -> None
             print_scores(console, outcome.held_out, spec, f"{one}: held-out stimuli")
             print_scores(console, outcome.demo, spec, f"{one}: the demo's stimuli")
             written(folder, outcome.hash)
+        if out is None and "per_window" in folders:
+            distilled = BUNDLES / DISTILLED_BUNDLE
+            written(distilled, make_distilled_bundle(folders["per_window"], distilled, stage))
 
 
 def decoder_kind_of(kind: Kind) -> DecoderKind:

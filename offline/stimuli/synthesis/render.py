@@ -1,0 +1,224 @@
+"""From z to w and from w to PNG files, so that neither batch nor interruption changes a byte.
+
+For whole sets and for pictures between and beyond them. Small pictures are drawn several at a time by as many
+threads on the CPU, others one batch after the other; encoding and writing goes on beside it. Must not know where z
+and w come from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2g_rt.errors import ProviderError, StimulusError
+from offline.stimuli.synthesis.picture_folder import PictureFolder, cannot_write
+
+if TYPE_CHECKING:
+    from offline.stimuli.generators import PictureGenerator
+    from offline.stimuli.synthesis.plans import StimulusPlan
+
+Device = Literal["auto", "cpu", "cuda"]
+
+ABREAST_UP_TO_PX = 256
+"""Larger pictures keep all cores busy one at a time, and several of them would need gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How pictures are drawn.
+
+    Attributes
+    ----------
+    device : {'cpu', 'cuda'}
+    batch : int
+        Pictures at a time. The last bits of a picture depend on it, and so, rarely, do bytes; a set has one batch.
+    workers : int
+        Threads that encode and write, and on the CPU draw small pictures.
+    """
+
+    device: Literal["cpu", "cuda"]
+    batch: int
+    workers: int
+
+
+def chosen_drawing(device: Device, batch: int | None, workers: int | None) -> Drawing:
+    """Fill in what was left open: CUDA where there is one, 1 picture at a time on the CPU and 8 on CUDA.
+
+    Raises
+    ------
+    ProviderError
+        CUDA was asked for and torch has none.
+    """
+    import os
+
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise ProviderError(
+            "--device cuda: torch finds no CUDA device, expected one. Use --device cpu, or install torch with CUDA and "
+            "the NVIDIA driver."
+        )
+    used: Literal["cpu", "cuda"] = "cuda" if there and device != "cpu" else "cpu"
+    return Drawing(
+        used,
+        batch or (8 if used == "cuda" else 1),
+        workers or min(8, max(1, os.cpu_count() or 1)),
+    )
+
+
+@contextmanager
+def _reproducible(n_threads: int | None) -> Iterator[None]:
+    """Yield with the same algorithms every time, on CUDA with full float32; ``n_threads``: within an operation."""
+    import torch
+
+    tf32, before = torch.backends.cuda.matmul.allow_tf32, torch.get_num_threads()
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.set_num_threads(before)
+
+
+def latents_of(plan: StimulusPlan, generator: PictureGenerator) -> NDArray[np.float32]:
+    """Return w of every picture of a plan after truncation, axes (stimulus, w_dim).
+
+    One picture at a time and on the CPU: a set's latents depend neither on its length nor on the device.
+    """
+    import torch
+
+    cpu = generator.to("cpu")
+    centre = cpu.w_avg.numpy()
+    means = plan.is_class_mean
+    w = np.empty((len(plan), generator.w_dim), np.float32)
+    with torch.inference_mode():
+        for i in range(len(plan)):
+            if means[i]:
+                w[i] = centre[plan.class_id[i]]
+                continue
+            class_id = torch.from_numpy(plan.class_id[i : i + 1]) if generator.n_classes else None
+            w[i] = cpu.mapping(torch.from_numpy(plan.z[i : i + 1]), class_id, plan.psi)[
+                0, 0
+            ].numpy()
+    return w
+
+
+def draw_missing(
+    folder: PictureFolder,
+    files: Sequence[str],
+    w: NDArray[np.float32],
+    generator: PictureGenerator,
+    drawing: Drawing,
+    finished: Mapping[str, str],
+    drawn: Callable[[int], None],
+) -> dict[str, str]:
+    """Draw the pictures that are not finished; return the SHA-256 of all of them.
+
+    Parameters
+    ----------
+    folder : PictureFolder
+    files : sequence of str
+        Relative to the folder.
+    w : float32, axes (stimulus, w_dim)
+    generator : PictureGenerator
+    drawing : Drawing
+    finished : mapping of file to SHA-256
+    drawn : callable
+        Told how many more pictures are on the disk.
+
+    Raises
+    ------
+    StimulusError
+        A picture has values that are no numbers, or the disk is full.
+    """
+    digests = dict(finished)
+    waiting: deque[Future[dict[str, str]]] = deque()
+    moved = generator.to(drawing.device)
+    many = drawing.device == "cpu" and generator.resolution <= ABREAST_UP_TO_PX
+    drawing_now = Semaphore(drawing.workers if many else 1)
+
+    def draw_and_write(start: int, missing: Sequence[int]) -> dict[str, str]:
+        with drawing_now:
+            pictures = draw(moved, w[start : start + drawing.batch], drawing)
+        for i in missing:
+            _check_finite(pictures[i - start], files[i])
+        return {files[i]: folder.write(files[i], _to_bytes(pictures[i - start])) for i in missing}
+
+    def note(written: Mapping[str, str]) -> None:
+        for file, digest in written.items():
+            if file not in digests:
+                digests[file] = digest
+                folder.note(file, digest)
+                drawn(1)
+
+    try:
+        with (
+            _reproducible(1 if many else None),
+            ThreadPoolExecutor(drawing.workers + (0 if many else 1)) as pool,
+        ):
+            try:
+                # Groups have fixed places, and are drawn whole if one picture of them is missing.
+                for start in range(0, len(files), drawing.batch):
+                    group = range(start, min(start + drawing.batch, len(files)))
+                    if missing := [i for i in group if files[i] not in digests]:
+                        waiting.append(pool.submit(draw_and_write, start, missing))
+                    if len(waiting) > 2 * drawing.workers:
+                        note(waiting[0].result())
+                        waiting.popleft()
+                while waiting:
+                    note(waiting[0].result())
+                    waiting.popleft()
+            except BaseException:
+                # Ctrl-C, a full disk: what is being drawn is kept, what waits is not begun.
+                for future in [future for future in waiting if not future.cancel()]:
+                    if future.exception() is None:
+                        note(future.result())
+                raise
+    except OSError as error:
+        raise cannot_write(folder.folder, error) from None
+    return digests
+
+
+def draw(
+    generator: PictureGenerator, w: NDArray[np.float32], drawing: Drawing
+) -> NDArray[np.float32]:
+    """Draw up to one batch of pictures, always in a batch of full size: shape decides about the last bits.
+
+    Returns
+    -------
+    float32, axes (picture, rgb, row, col), nominally within -1..1
+    """
+    import torch
+
+    filled = np.concatenate([w, np.repeat(w[-1:], drawing.batch - len(w), axis=0)])
+    with torch.inference_mode():
+        pictures = generator.synthesis(torch.from_numpy(filled[:, None]).to(drawing.device))
+        drawn: NDArray[np.float32] = pictures[: len(w)].float().cpu().numpy()
+    return drawn
+
+
+def _check_finite(picture: NDArray[np.float32], file: str) -> None:
+    if not np.isfinite(picture).all():
+        raise StimulusError(
+            f"{file}: the generator drew values that are no numbers, expected a picture. Import its checkpoint again."
+        )
+
+
+def _to_bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return (row, col, rgb) bytes of a picture (rgb, row, col), truncated as the original programs do."""
+    levels = np.clip(picture * np.float32(127.5) + np.float32(128), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
