@@ -60,8 +60,8 @@ class Flags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a frame must not hide.
 
     ``gap``: samples of the window were lost. ``late``: the marker came after the window had closed.
-    ``degraded``: electrodes had to be left out (NaN, infinite). ``skipped``: latent, but no picture (it was not valid, or newest
-    wins). ``dropped``: no latent (too much missing, or the window had left the ring).
+    ``degraded``: electrodes had to be left out (NaN, infinite). ``skipped``: latent, but no picture (newest
+    wins, or it was not valid). ``dropped``: no latent (too much missing, or the window had left the ring).
     """
 
     gap: bool = False
