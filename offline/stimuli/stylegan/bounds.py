@@ -6,7 +6,6 @@ For specifications that come from outside (a directory, a checkpoint). A file of
 
 from __future__ import annotations
 
-import math
 import re
 
 from b2g_rt.errors import GeneratorError
@@ -14,7 +13,7 @@ from offline.stimuli.stylegan.specification import GeneratorSpec, LayerSpec
 
 MAX_CHANNELS = 4096
 MAX_SIZE = 4096  # rows or columns of a signal, samples
-MAX_TAPS = 1024
+MAX_TAPS = 128
 MAX_FACTOR = 64
 MAX_CLASSES = 100_000
 MAX_LAYERS = 128
@@ -115,13 +114,26 @@ def _check_layer(layer: LayerSpec, where: str) -> None:
     ):
         for name in names:
             _check(getattr(layer, name), low, high, f"{where}: {name}")
+    if layer.padding[:2] != layer.padding[2:]:
+        raise GeneratorError(
+            f"{where}: padding: {layer.padding}, expected the same for rows and columns."
+        )
     for pad in layer.padding:
         _check(pad, -MAX_SIZE * MAX_FACTOR, MAX_SIZE * MAX_FACTOR, f"{where}: padding")
+    # A filter can only be designed for a cutoff, and half a transition band, below half the rate at which it acts.
+    for side, taps in (("in", layer.up_taps), ("out", layer.down_taps)):
+        for name in (f"{side}_cutoff", f"{side}_half_width"):
+            if taps > 1 and 2 * getattr(layer, name) >= layer.tmp_sampling_rate:
+                raise GeneratorError(
+                    f"{where}: {name}: {getattr(layer, name):g}, expected less than half of the rate "
+                    f"{layer.tmp_sampling_rate:g} between its filters."
+                )
     if layer.conv_clamp is not None:
         _check(layer.conv_clamp, 1e-6, 1e9, f"{where}: conv_clamp")
     _check(layer.tmp_size, 1, MAX_SIZE * 4, f"{where}: size between its filters")
 
 
 def _check(value: float, low: float, high: float, where: str) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
+    # NaN fails both comparisons.
+    if not low <= value <= high:
         raise GeneratorError(f"{where}: {value!r:.40}, expected {low:g} to {high:g}.")
