@@ -7,7 +7,7 @@ that holds one model and nothing else. In every round each of them in turn draws
 the others sleep; a round's figure is the median of its pictures. Contenders: ``onnx``, what ``export-generator``
 writes, in ONNX Runtime; ``ref-1D`` and the others of ``tests/offline/stimuli/stylegan/straightforward.py`` in torch, in
 inference mode. Synthesis only: w is given, the mapping network is not part of it. Every contender's picture is compared
-with that of ref-1D.
+with that of ref-1D. A round in which other processes took more than a tenth of a core is measured again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,10 @@ NETWORKS = (
 )
 ONNX, REFERENCE = "onnx", "ref-1D"
 WARM_UP = 2
+MOST_FOREIGN = 0.1
+"""Of a core: what other processes may take while one contender is measured."""
+MOST_DISTURBED = 5
+"""Times the number of rounds that may be measured again."""
 SETTLE_S = 0.25
 """Thread pools spin for a while after their work: the last contender's must be asleep when the next one starts."""
 
@@ -54,15 +59,12 @@ def main() -> None:
         _serve(arguments.child, arguments.network, arguments.threads)
         return
     names = [ONNX, *arguments.references]
-    results: dict[str, Any] = {
-        "environment": environment(arguments.threads),
-        "rounds": arguments.rounds,
-        "networks": {},
-    }
+    results: dict[str, Any] = {"environment": environment(arguments.threads), "networks": {}}
     print(json.dumps(results["environment"]))
     for network in arguments.only:
         one = compare(network, names, arguments.rounds, arguments.threads, arguments.seconds)
         one["own_floor_ms"] = own_floor_ms(network, results["environment"]["sgemm_gflop_per_s"])
+        one["measured_with"] = results["environment"]
         results["networks"][network] = one
         print(line(network, one), flush=True)
         if arguments.json:
@@ -87,11 +89,25 @@ def compare(
     try:
         pictures = {name: child.start() for name, child in children.items()}
         times: dict[str, list[float]] = {name: [] for name in names}
-        for i in range(rounds):
+        disturbed = 0
+        while len(times[names[0]]) < rounds:
             # Every other round backwards, so that a drift favours nobody.
-            for name in names if i % 2 == 0 else names[::-1]:
+            backwards = len(times[names[0]]) % 2 == 1
+            taken, foreign = {}, 0.0
+            for name in names[::-1] if backwards else names:
                 time.sleep(SETTLE_S)
-                times[name].append(children[name].measure(seconds))
+                taken[name], share = children[name].measure(seconds)
+                foreign = max(foreign, share)
+            if foreign > MOST_FOREIGN:
+                disturbed += 1
+                if disturbed > MOST_DISTURBED * rounds:
+                    raise SystemExit(
+                        f"synthesis_speed: {network}: other processes take {foreign:.1f} of a core, again and again. "
+                        "Measure on a quiet machine."
+                    )
+                continue
+            for name in names:
+                times[name].append(taken[name])
     finally:
         for child in children.values():
             child.end()
@@ -107,7 +123,8 @@ def compare(
             ratios = [a / b for a, b in zip(times[name], times[ONNX], strict=True)]
             of_medians = statistics.median(times[name]) / statistics.median(times[ONNX])
             found[name]["ratio"] = {"of_medians": of_medians, **_spread(ratios)}
-    return {**_floor(network, statistics.median(times[ONNX])), "contenders": found}
+    floor = _floor(network, statistics.median(times[ONNX]))
+    return {**floor, "rounds": rounds, "rounds_disturbed": disturbed, "contenders": found}
 
 
 def line(network: str, one: dict[str, Any]) -> str:
@@ -191,13 +208,27 @@ class _Child:
         picture = np.frombuffer(self._process.stdout.read(answer["bytes"]), np.float32)  # type: ignore[union-attr]
         return picture.reshape(answer["shape"])
 
-    def measure(self, seconds: float) -> float:
-        """Return the median time of a picture over so many seconds (at least three pictures), ms."""
+    def measure(self, seconds: float) -> tuple[float, float]:
+        """Measure for so many seconds, at least three pictures.
+
+        Returns
+        -------
+        ms : float
+            Median time of a picture.
+        foreign : float
+            Cores that other processes had meanwhile.
+        """
         assert self._process.stdin
+        busy_s, own_s, begun = _busy_s(), self._cpu_s(), time.monotonic()
         self._process.stdin.write(f"{seconds}\n".encode())
         self._process.stdin.flush()
         ms: float = self._answer()["ms"]
-        return ms
+        foreign_s = (_busy_s() - busy_s) - (self._cpu_s() - own_s)
+        return ms, foreign_s / (time.monotonic() - begun)
+
+    def _cpu_s(self) -> float:
+        times = psutil.Process(self._process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def end(self) -> None:
         assert self._process.stdin
@@ -211,6 +242,12 @@ class _Child:
             raise SystemExit(f"synthesis_speed: {self.name} ended; its own lines stand above.")
         answer: dict[str, Any] = json.loads(text)
         return answer
+
+
+def _busy_s() -> float:
+    """Return the processor time of all processes on this machine so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - getattr(times, "steal", 0.0))
 
 
 def _serve(name: str, network: str, threads: int) -> None:
@@ -307,7 +344,9 @@ def _merged(path: Path, results: dict[str, Any]) -> dict[str, Any]:
     if not path.exists():
         return results
     before = json.loads(path.read_text(encoding="utf-8"))
-    return {**results, "networks": {**before["networks"], **results["networks"]}}
+    networks = {**before["networks"], **results["networks"]}
+    order = [*(n for n in NETWORKS if n in networks), *(n for n in networks if n not in NETWORKS)]
+    return {**results, "networks": {n: networks[n] for n in order}}
 
 
 def _arguments() -> argparse.Namespace:

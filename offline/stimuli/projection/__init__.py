@@ -1,0 +1,1 @@
+"""Photographs into w: the latent whose picture comes closest to a given one."""

@@ -1,0 +1,222 @@
+"""All photographs of a projection, batch by batch, with what was finished before left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from b2g_rt.errors import GeneratorError, ProviderError, StimulusError
+from offline.stimuli.generators import PictureGenerator
+from offline.stimuli.projection.optimise import (
+    Found,
+    ProjectionSettings,
+    StartPictures,
+    n_steps,
+    project_batch,
+    start_pictures,
+)
+from offline.stimuli.projection.result_file import (
+    NO_CLASS,
+    RESULT,
+    ProjectedPictures,
+    ResultFolder,
+    read_projection,
+)
+from offline.stimuli.projection.start import anchors, latent_distribution
+from offline.stimuli.projection.targets import (
+    PREPARATION,
+    Photograph,
+    as_target,
+    read_photograph,
+)
+from offline.stimuli.stylegan.generator import to_uint8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """What is to be projected, and how.
+
+    Attributes
+    ----------
+    generator : PictureGenerator
+    photographs : list of Photograph
+    class_ids : dict of id to int
+        Pictures that are not in it are held to the mean of all classes.
+    settings : ProjectionSettings
+    batch : int
+        Pictures at once; memory grows with it times the starts.
+    """
+
+    generator: PictureGenerator
+    photographs: list[Photograph]
+    class_ids: dict[str, int]
+    settings: ProjectionSettings
+    batch: int
+
+    def described(self) -> dict[str, Any]:
+        """Return what results depend on, for ``ResultFolder``."""
+        return {
+            "generator": self.generator.name,
+            "generator_sha256": self.generator.digest,
+            "preparation": PREPARATION,
+            "projection": self.settings.to_dict(),
+        }
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device of a name: cpu, cuda (or cuda:1), auto (cuda where there is one).
+
+    Raises
+    ------
+    ProviderError
+        There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ProviderError(f"--device {name}: expected auto, cpu or cuda.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ProviderError(f"--device {name}: expected auto, cpu or cuda.")
+    if device.type == "cuda" and not (device.index or 0) < torch.cuda.device_count():
+        raise ProviderError(
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices. Give --device cpu, or install the "
+            "CUDA build of torch."
+        )
+    return device
+
+
+def project_all(
+    projection: Projection,
+    folder: Path,
+    begun: Callable[[int, int, int], Callable[[int], None]] = lambda n, there, steps: (
+        lambda done: None
+    ),
+    provenance: dict[str, Any] | None = None,
+) -> ProjectedPictures:
+    """Project what the folder does not hold yet.
+
+    Parameters
+    ----------
+    projection : Projection
+        Its generator lies on the device that works.
+    folder : Path
+    begun : callable
+        Called with pictures to do, pictures that are there, and steps to do; returns what is told of steps.
+    provenance : dict, optional
+        JSON values for the file.
+
+    Returns
+    -------
+    ProjectedPictures
+        All of the folder, those asked for first.
+
+    Raises
+    ------
+    StimulusError
+        A picture cannot be read, or the folder was made with other settings or another picture of the same id.
+    GeneratorError
+        A class that the generator does not have, or it draws no numbers.
+    """
+    generator, settings = projection.generator, projection.settings
+    classes: list[int | None] = [projection.class_ids.get(p.id) for p in projection.photographs]
+    anchor = anchors(generator, classes, seed=settings.seed)
+    result = ResultFolder(folder, projection.described())
+    todo = _unfinished(projection.photographs, result.finished(), folder)
+    for i in todo:
+        # Before hours of work: every one is a picture.
+        read_photograph(projection.photographs[i], generator.resolution)
+    done = begun(len(todo), len(classes) - len(todo), len(todo) * n_steps(settings))
+    try:
+        if todo:
+            _work(projection, todo, classes, anchor, result, done)
+    finally:
+        # Also after Ctrl-C: what is finished is in the file.
+        result.close([p.id for p in projection.photographs], provenance)
+    return read_projection(folder / RESULT)
+
+
+def _work(
+    projection: Projection,
+    todo: list[int],
+    classes: list[int | None],
+    anchor: torch.Tensor,
+    result: ResultFolder,
+    done: Callable[[int], None],
+) -> None:
+    generator, settings = projection.generator, projection.settings
+    drawn = sorted({c for c in classes if c is not None}) if None not in classes else []
+    distribution = latent_distribution(generator, drawn, seed=settings.seed)
+    starts = start_pictures(generator, drawn, settings)
+    _check_numbers(generator, starts)
+    for first in range(0, len(todo), projection.batch):
+        idx = todo[first : first + projection.batch]
+        photographs = [projection.photographs[i] for i in idx]
+        read = [read_photograph(p, generator.resolution) for p in photographs]
+        target = torch.from_numpy(as_target(read)).to(anchor.device)
+        found = project_batch(
+            generator,
+            distribution,
+            target,
+            anchor[idx],
+            starts,
+            settings,
+            partial(_told, done, len(idx)),
+        )
+        drawn_again = to_uint8(found.pictures).cpu().numpy()
+        for photograph, before, after in zip(photographs, read, drawn_again, strict=True):
+            result.draw(photograph.id, before, after)
+        result.add(_rows(photographs, [classes[i] for i in idx], anchor[idx], found))
+
+
+def _told(done: Callable[[int], None], n_pictures: int, n_steps: int) -> None:
+    done(n_pictures * n_steps)
+
+
+def _unfinished(photographs: list[Photograph], finished: dict[str, str], folder: Path) -> list[int]:
+    for p in photographs:
+        if finished.get(p.id, p.sha256) != p.sha256:
+            raise StimulusError(
+                f"{p.path}: {folder} holds another picture of the id {p.id}, expected the same. Give another --out, or "
+                "rename the picture."
+            )
+    return [i for i, p in enumerate(photographs) if p.id not in finished]
+
+
+def _check_numbers(generator: PictureGenerator, starts: StartPictures) -> None:
+    if not bool(torch.isfinite(starts.pictures).all()):
+        raise GeneratorError(
+            f"generator {generator.name}: draws values that are no numbers, expected pictures. Check its weights."
+        )
+
+
+def _rows(
+    photographs: list[Photograph],
+    classes: list[int | None],
+    anchor: torch.Tensor,
+    found: Found,
+) -> ProjectedPictures:
+    return ProjectedPictures(
+        id=np.array([p.id for p in photographs]),
+        path=np.array([str(p.path) for p in photographs]),
+        sha256=np.array([p.sha256 for p in photographs]),
+        class_id=np.array([NO_CLASS if c is None else c for c in classes], np.int64),
+        w=_float32(found.w),
+        anchor=_float32(anchor),
+        psnr_db=_float32(found.psnr_db),
+        distance=_float32(found.distance),
+        start_idx=found.start_idx.cpu().numpy(),
+        loss=_float32(found.losses),
+    )
+
+
+def _float32(values: torch.Tensor) -> NDArray[np.float32]:
+    return values.detach().cpu().numpy().astype(np.float32)
