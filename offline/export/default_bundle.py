@@ -32,7 +32,6 @@ from offline.export.bundle_writing import (
     versions,
 )
 from offline.export.decoder_onnx import OnnxDecoder, decoder_onnx
-from offline.export.generator_onnx import face_reading
 from offline.export.source_hashes import BRAIN, source_hashes
 from offline.recordings.cache import Arrays, cached_arrays
 from offline.recordings.simulated_sessions import RATE_HZ, UNIT, simulated_recording
@@ -43,6 +42,7 @@ from offline.recordings.statistics import (
 )
 from offline.stages import Stage
 from offline.stimuli.faces.face_parameters import PARAMETERS
+from offline.stimuli.faces.face_reading import face_reading
 
 NAMES: dict[DecoderKind, str] = {"per_window": "simulated-faces", "fixed": "simulated-faces-fixed"}
 Progress = Callable[[int], None]

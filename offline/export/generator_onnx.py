@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ImageShape
 from b2g_rt.errors import BundleError
-from b2g_rt.simulation.macaque import Macaque, parameter_reading
+from b2g_rt.simulation.macaque import Macaque
 from offline.export.decoder_onnx import cpu_session
 from offline.stages import Stage
-from offline.stimuli.faces.face_parameters import PARAMETERS
-
-
-def face_reading(macaque: Macaque) -> NDArray[np.float32]:
-    """Return how face parameters are read from latents, float32, axes (parameter, latent)."""
-    return parameter_reading(macaque, [(p.name, p.roi) for p in PARAMETERS])
+from offline.stimuli.faces.face_reading import face_reading
 
 
 def face_generator(macaque: Macaque, stage: Stage = lambda what, total: lambda done: None) -> bytes:

@@ -9,7 +9,14 @@ from offline.export.bundle_writing import written
 from offline.export.generator_onnx import OnnxGenerator
 
 
-def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
+def with_generator(
+    source: ModelBundle,
+    generator: bytes,
+    out: Path,
+    *,
+    sources: dict[str, str] | None = None,
+    about: str = "",
+) -> str:
     """Write the copy and return its hash.
 
     Parameters
@@ -19,6 +26,10 @@ def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
         ONNX file with fixed shapes, see ``fixed_shapes``.
     out : Path
         Directory of the copy; its name is the new bundle's.
+    sources : dict of path to SHA-256, optional
+        What the copy is made of, instead of what its source is.
+    about : str
+        Which generator it is; goes into the copy's provenance.
 
     Raises
     ------
@@ -29,6 +40,10 @@ def with_generator(source: ModelBundle, generator: bytes, out: Path) -> str:
     reference = source.reference()
     manifest = source.manifest.model_dump(exclude={"schema_version", "files"})
     manifest |= {"name": out.resolve().name, "image": runtime.image.model_dump()}
+    if sources is not None:
+        manifest["sources"] = sources
+    if about:
+        manifest["training"] = {**manifest["training"], "generator": about}
     files = {name: source.file(name).read_bytes() for name in FILES}
     files["generator.onnx"] = generator
     files["reference.npz"] = npz_bytes(

@@ -23,6 +23,7 @@ BRAIN = (
     "b2g_rt/simulation/*.py",
 )
 PICTURES = ("offline/stimuli/faces/*.py",)
+DISTILLED = "offline/stimuli/distilled/weights/generator.safetensors"
 # These change neither a sample nor a pixel.
 LEFT_OUT = ("__init__.py", "from_record.py", "session_writer.py")
 
@@ -42,6 +43,12 @@ def source_hashes(patterns: tuple[str, ...] = BRAIN + PICTURES) -> dict[str, str
     files = {path for pattern in patterns for path in ROOT.glob(pattern)}
     kept = sorted(path for path in files if path.name not in LEFT_OUT)
     return {path.relative_to(ROOT).as_posix(): code_hash(path.read_text("utf-8")) for path in kept}
+
+
+def distilled_sources() -> dict[str, str]:
+    """Return the hashes of what the distilled bundle depends on: the brain's code and the network's weights."""
+    weights = hashlib.sha256((ROOT / DISTILLED).read_bytes()).hexdigest()
+    return {**source_hashes(), DISTILLED: weights}
 
 
 def code_hash(source: str) -> str:

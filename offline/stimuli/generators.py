@@ -61,7 +61,7 @@ class PictureGenerator:
     digest: str
 
     def to(self, device: str | torch.device) -> PictureGenerator:
-        """Return it with its weights on another device."""
+        """Return it with its weights on another device; they are moved, so this one is of no use any more."""
         from dataclasses import replace
 
         moved = self.mapping.to(device), self.synthesis.to(device)
@@ -135,7 +135,7 @@ def open_generator(name: str | Path) -> PictureGenerator:
 def procedural_faces() -> PictureGenerator:
     """Return the face renderer of the default simulated macaque."""
     from b2g_rt.simulation.from_record import faces_macaque
-    from offline.export.generator_onnx import face_reading
+    from offline.stimuli.faces.face_reading import face_reading
     from offline.stimuli.faces.face_renderer import FaceRenderer
 
     macaque = faces_macaque()

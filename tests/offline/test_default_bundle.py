@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.channels import brain2gan_channels
@@ -14,9 +15,12 @@ from offline.evaluation.held_out import FeatureChain, decode_windows
 from offline.evaluation.scores import KnownTrials, score
 from offline.export.decoder_onnx import OnnxDecoder
 from offline.export.default_bundle import NAMES, TrainingPlan, demo_stimuli, windows_of
+from offline.export.distilled_bundle import NAME as DISTILLED_BUNDLE
 from offline.export.generator_onnx import OnnxGenerator
-from offline.export.source_hashes import source_hashes
+from offline.export.source_hashes import distilled_sources, source_hashes
 from offline.recordings.simulated_sessions import simulated_recording
+from offline.stimuli.generators import DISTILLED, open_generator
+from offline.stimuli.stylegan.generator import to_uint8
 
 KINDS = tuple(NAMES)
 
@@ -58,6 +62,20 @@ def test_decoder_and_generator_give_their_reference_outputs(kind):
     assert bundle.check_decoder(lambda f, k: decoder.predict(f[None], k)[0], "cpu") < 1e-4
     generator = OnnxGenerator(bundle.file("generator.onnx").read_bytes(), bundle.manifest.n_latents)
     assert bundle.check_generator(lambda w: generator.render(w[None])[0], "cpu") < 1.0
+
+
+def test_the_distilled_bundle_is_the_default_one_with_the_networks_pictures():
+    default, distilled = shipped("per_window"), ModelBundle(BUNDLES / DISTILLED_BUNDLE)
+    same = ("decoder.onnx", "statistics.npz", "stimuli.npz")
+    assert [distilled.manifest.files[f] for f in same] == [default.manifest.files[f] for f in same]
+    assert distilled.manifest.sources == distilled_sources(), f"run .venv/bin/{MAKE_DEFAULT}"
+    generator = OnnxGenerator(distilled.file("generator.onnx").read_bytes(), 512)
+    assert distilled.check_generator(lambda w: generator.render(w[None])[0], "cpu") < 1.0
+    # Not only the file that was shipped: the weights that were shipped.
+    w = default.stimuli.latent[:3]
+    with torch.no_grad():
+        drawn = to_uint8(open_generator(DISTILLED).synthesis(torch.from_numpy(w)[:, None])).numpy()
+    assert np.abs(drawn.astype(int) - generator.render(w).astype(int)).max() <= 1
 
 
 def test_the_demos_stimuli_are_those_of_the_plan():

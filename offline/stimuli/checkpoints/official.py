@@ -80,6 +80,10 @@ class Checkpoint:
         return self.generator.spec
 
 
+MAX_TENSORS = 4096
+MAX_NAME = 200
+
+
 def read_checkpoint(path: Path, stage: Stage = _silent) -> Checkpoint:
     """Read a StyleGAN3 or StyleGAN-XL checkpoint.
 
@@ -110,7 +114,7 @@ def _read(file: IO[bytes], path: Path, size: int, stage: Stage) -> Checkpoint:
     chosen, left = _choose(root, where)
     check_names(chosen, KEY, where)
     network = module_of(chosen, KEY, where)
-    stored = _stored_tensors(network, TensorFinder(file, budget), where)
+    stored = _stored_tensors(network, TensorFinder(file, budget), size, where)
     spec, remarks = generator_spec(network, stored, path.stem[:80], where, reading(file))
     generator = _generator(spec, stored, file, where, stage)
     remarks += _filter_remarks(generator)
@@ -169,12 +173,27 @@ def _told(root: Any) -> str:
     return f"a {shown(paths[0])}" if paths else f"a {type(root).__name__.lower()}"
 
 
-def _stored_tensors(network: Module, finder: TensorFinder, where: str) -> dict[str, StoredTensor]:
-    found = {}
+def _stored_tensors(
+    network: Module, finder: TensorFinder, size: int, where: str
+) -> dict[str, StoredTensor]:
+    """Return tensors by name; a file of ``size`` bytes cannot hold more numbers than half of them."""
+    found: dict[str, StoredTensor] = {}
+    numbers = 0
     for prefix, module in network.walk():
         for key, node in module.tensors.items():
             name = f"{prefix}.{key}" if prefix else key
+            if len(found) == MAX_TENSORS or len(name) > MAX_NAME:
+                raise CheckpointError(
+                    f"{where}: {KEY}: {len(found)} tensors and more, the next {shown(name)}, expected at most "
+                    f"{MAX_TENSORS} with names of at most {MAX_NAME} characters. It is no official checkpoint."
+                )
             found[name] = finder.find(node, f"{where}: {KEY}.{shown(name)}")
+            numbers += found[name].n
+            if 2 * numbers > size:
+                raise CheckpointError(
+                    f"{where}: {KEY}: more numbers than {size} bytes can hold, expected every tensor to have its own. "
+                    "It is no official checkpoint."
+                )
     return found
 
 

@@ -97,7 +97,8 @@ class TensorFinder:
         )
         if len(found.shape) != len(found.strides) or len(found.shape) > MAX_DIMENSIONS:
             raise mismatch(f"shape {found.shape} and strides {found.strides}", "a tensor", where)
-        if found.extent > 2 * found.n + 16:
+        # Below: one number repeated, which makes a small file a large network.
+        if not found.n <= found.extent <= 2 * found.n + 16:
             raise mismatch(
                 f"strides {found.strides} for shape {found.shape}", "a dense tensor", where
             )

@@ -192,6 +192,11 @@ def check_chain(spec: GeneratorSpec, where: str) -> None:
                 f"{where}: {layer.name}: input of {layer.in_channels} channels and {layer.in_size} samples, expected "
                 f"{channels} and {size} from the layer before."
             )
+        counts = (layer.up_factor, layer.down_factor, layer.up_taps, layer.down_taps)
+        if min(counts) < 1:
+            raise GeneratorError(
+                f"{where}: {layer.name}: up_factor, down_factor, up_taps, down_taps {counts}, expected 1 or more."
+            )
         down = layer.tmp_size - layer.down_taps + 1
         if -(-down // layer.down_factor) != layer.out_size or down < 1:
             raise GeneratorError(
