@@ -7,7 +7,7 @@ that holds one model and nothing else. In every round each of them in turn draws
 the others sleep; a round's figure is the median of its pictures. Contenders: ``onnx``, what ``export-generator``
 writes, in ONNX Runtime; ``ref-1D`` and the others of ``tests/offline/stimuli/stylegan/straightforward.py`` in torch, in
 inference mode. Synthesis only: w is given, the mapping network is not part of it. Every contender's picture is compared
-with that of ref-1D. A round in which other processes took more than a tenth of a core is measured again.
+with that of ref-1D. A round in which other processes took more than a quarter of a core is measured again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NETWORKS = (
 )
 ONNX, REFERENCE = "onnx", "ref-1D"
 WARM_UP = 2
-MOST_FOREIGN = 0.1
+MOST_FOREIGN = 0.25
 """Of a core: what other processes may take while one contender is measured."""
 MOST_DISTURBED = 5
 """Times the number of rounds that may be measured again."""
