@@ -76,9 +76,7 @@ class Mapping(nn.Module):
             embedded = spec.z_dim
         features = [spec.z_dim + embedded] + [spec.w_dim] * spec.mapping.n_layers
         for i in range(spec.mapping.n_layers):
-            layer = FullyConnected(
-                features[i], features[i + 1], lr_multiplier=lr, activation=True
-            )
+            layer = FullyConnected(features[i], features[i + 1], lr_multiplier=lr, activation=True)
             self.add_module(f"fc{i}", layer)
         by_class = kind == "table"
         shape = (spec.n_classes, spec.w_dim) if by_class else (spec.w_dim,)
