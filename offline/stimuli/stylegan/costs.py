@@ -50,12 +50,10 @@ class LayerCost:
         As in the specification; ``input`` for the Fourier features.
     parts : dict
         Cost by part.
-    is_torgb : bool
     """
 
     name: str
     parts: dict[str, Cost]
-    is_torgb: bool = False
 
     @property
     def total(self) -> Cost:
@@ -116,7 +114,7 @@ def floor_costs(spec: GeneratorSpec, itemsize: int = 4, batch: int = 1) -> list[
             flop = 2 * n_out * layer.down_taps * rank_of(layer) * out * (high + out)
             parts["down"] = Cost(flop, 0)
             parts["mixing"] += Cost(0, moved)
-        found.append(LayerCost(layer.name, parts, layer.is_torgb))
+        found.append(LayerCost(layer.name, parts))
     return found
 
 
@@ -159,7 +157,7 @@ def file_costs(spec: GeneratorSpec, itemsize: int = 4, batch: int = 1) -> list[L
             parts["up"] = Cost(2 * n_out * taps * (strip + plane), itemsize * moved)
             parts["activation"] = Cost(0, itemsize * 2 * n_out * plane)
             parts["down"] = _down(layer, itemsize)
-        found.append(LayerCost(layer.name, parts, layer.is_torgb))
+        found.append(LayerCost(layer.name, parts))
     return found
 
 
@@ -171,8 +169,8 @@ def floor_ms(cost: LayerCost, peaks: Peaks) -> float:
 
 
 def published_floor_ms(costs: Sequence[LayerCost], gflop_per_s: float) -> float:
-    """Return the floor as the facts page counts it, ms: arithmetic of mixing, up and down of all layers but ToRGB."""
-    flop = sum(c.total.flop for c in costs if c.name != INPUT and not c.is_torgb)
+    """Return the floor as the facts page counts it, ms: arithmetic of all layers, without the Fourier features."""
+    flop = sum(c.total.flop for c in costs if c.name != INPUT)
     return flop / gflop_per_s / 1e6
 
 
