@@ -81,8 +81,9 @@ def project(
     from offline.stimuli.projection.targets import find_photographs
 
     photographs = find_photographs(images)
+    from offline.stimuli.devices import device_named
     from offline.stimuli.generators import open_generator
-    from offline.stimuli.projection.batches import Projection, device_named, project_all
+    from offline.stimuli.projection.batches import Projection, project_all
     from offline.stimuli.projection.optimise import projection_settings
 
     settings = projection_settings(

@@ -30,10 +30,11 @@ def make_distilled_bundle(default: Path, out: Path, stage: Stage) -> str:
         Progress.
     """
     from offline.export.stylegan.model import synthesis_model
-    from offline.stimuli.generators import DISTILLED, open_generator
+    from offline.stimuli.generators import DISTILLED_FOLDER
+    from offline.stimuli.stylegan.directory import load_generator
 
     done = stage("distilled generator: ONNX", 1)
-    network = open_generator(DISTILLED)
+    network = load_generator(DISTILLED_FOLDER)
     model = synthesis_model(network.synthesis, uint8=True).SerializeToString()
     source = ModelBundle(default)
     generator = fixed_shapes(model, source.manifest.n_latents)

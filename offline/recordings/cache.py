@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from offline.whole_files import whole_file
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,13 +47,8 @@ def cached_arrays(
     except (FileNotFoundError, ValueError, OSError, zipfile.BadZipFile):
         arrays = compute()
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as target:
-            np.savez(target, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as target:
+        np.savez(target, **arrays)  # type: ignore[arg-type]
     return arrays
 
 

@@ -25,8 +25,8 @@ from offline.export.stylegan.mapping_graph import mapping_model
 from offline.export.stylegan.model import synthesis_model
 from offline.export.stylegan.parity import PROVIDER, Worst, compared
 from offline.stages import Stage
-from offline.stimuli.stylegan.directory import file_sha256
 from offline.stimuli.stylegan.synthesis import Synthesis
+from offline.whole_files import file_sha256
 
 if TYPE_CHECKING:
     from offline.stimuli.generators import PictureGenerator

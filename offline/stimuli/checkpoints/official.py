@@ -6,7 +6,6 @@ weights, one tensor on the way, and a few hundred MB for hostile files (see `pic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from offline.stimuli.stylegan import filters
 from offline.stimuli.stylegan.directory import assembled, compare_shapes, expected_shapes
 from offline.stimuli.stylegan.generator import Generator
 from offline.stimuli.stylegan.specification import GeneratorSpec
+from offline.whole_files import stream_sha256
 
 KEY = "G_ema"
 _FILTER_TOLERANCE = (
@@ -120,7 +120,8 @@ def _read(file: IO[bytes], path: Path, size: int, stage: Stage) -> Checkpoint:
     remarks += _filter_remarks(generator)
     if end < size:
         remarks.append(f"{size - end} bytes behind the checkpoint's end were not read")
-    digest = _sha256(file, size, stage)
+    file.seek(0)
+    digest = stream_sha256(file, stage("SHA-256", size))
     names = {name: (module.class_name, module.version) for name, module in network.walk()}
     foreign = names_in([value for _, value in left], chosen)
     return Checkpoint(
@@ -255,13 +256,3 @@ def _filter_remarks(generator: Generator) -> list[str]:
                     f"{layer.spec.name}: {key} differs from the published design by {error:.2g} of its largest tap"
                 )
     return remarks
-
-
-def _sha256(file: IO[bytes], size: int, stage: Stage) -> str:
-    done = stage("SHA-256", size)
-    hashed = hashlib.sha256()
-    file.seek(0)
-    while piece := file.read(1 << 20):
-        hashed.update(piece)
-        done(len(piece))
-    return hashed.hexdigest()

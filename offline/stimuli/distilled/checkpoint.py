@@ -5,7 +5,6 @@ Must not know how a step is made.
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from b2g_rt.errors import CheckpointError
+from offline.whole_files import whole_file
 
 FILE = "training.pt"
 
@@ -55,9 +55,8 @@ class TrainingState:
 def save(state: TrainingState, folder: Path) -> None:
     """Write the checkpoint; an older one stays until the new one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{FILE}.partial"
-    torch.save({name: getattr(state, name) for name in TrainingState.__slots__}, partial)
-    os.replace(partial, folder / FILE)
+    with whole_file(folder / FILE) as part:
+        torch.save({name: getattr(state, name) for name in TrainingState.__slots__}, part)
 
 
 def load(folder: Path, plan_digest: str) -> TrainingState | None:

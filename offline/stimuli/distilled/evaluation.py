@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from b2g_rt.simulation.latent_space import LatentSpace
-from offline.stimuli.distilled.losses import psnr, sharpness
+from offline.stimuli.distilled.losses import sharpness
+from offline.stimuli.peak_signal_to_noise import psnr_db
 
 LATENTS_SEED = 77
 
@@ -57,7 +58,7 @@ def pictures(synthesis: nn.Module, w: Tensor) -> Tensor:
 
 def likeness(found: Tensor, wanted: Tensor, psi: float) -> Likeness:
     """Compare pictures (N, 3, row, col) of the same w."""
-    each = psnr(found, wanted)
+    each = psnr_db(found, wanted)
     return Likeness(
         psi=psi,
         psnr_db=float(each.mean()),

@@ -6,7 +6,6 @@ stopped. The renderer runs as its exported ONNX file, ten times faster than in t
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from offline.stimuli.distilled.plan import Plan
 from offline.stimuli.faces.face_parameters import PARAMETERS
+from offline.whole_files import whole_file
 
 
 class Renderer(Protocol):
@@ -73,9 +73,8 @@ def export_plain(path: Path) -> None:
 
     n = len(PARAMETERS)
     renderer = FaceRenderer(np.zeros(n, np.float32), np.eye(n, dtype=np.float32)).eval()
-    partial = path.with_suffix(".partial.onnx")
-    export_renderer(renderer, partial)
-    os.replace(partial, path)
+    with whole_file(path) as part:
+        export_renderer(renderer, part)
 
 
 def parameters_of_step(plan: Plan, step: int, phase_idx: int, share: float) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 GAP = 2
 
 
-def sheet(rows: list[NDArray[np.uint8]], path: Path, scale: int = 1) -> None:
+def sheet(rows: list[NDArray[np.uint8]], path: Path) -> None:
     """Write a PNG file of rows of pictures.
 
     Parameters
@@ -21,8 +21,6 @@ def sheet(rows: list[NDArray[np.uint8]], path: Path, scale: int = 1) -> None:
     rows : list of uint8, axes (picture, row, col, rgb)
         One entry per row of the sheet, all of the same length.
     path : Path
-    scale : int
-        Pixels per pixel.
     """
     from PIL import Image
 
@@ -33,8 +31,5 @@ def sheet(rows: list[NDArray[np.uint8]], path: Path, scale: int = 1) -> None:
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             canvas[i * step : i * step + size, j * step : j * step + size] = picture
-    image = Image.fromarray(canvas)
-    if scale > 1:
-        image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, optimize=True)
+    Image.fromarray(canvas).save(path, optimize=True)

@@ -82,15 +82,6 @@ class TrainingNetwork(nn.Module):
         head: Tensor = self.heads[str(rate)](x)
         return head
 
-    def in_phase(self, phase_idx: int) -> list[nn.Parameter]:
-        """Return what is trained in a phase."""
-        rate = self.plan.phases[phase_idx].rate
-        if rate == self.plan.phases[-1].rate:
-            return list(self.synthesis.parameters())
-        modules: list[nn.Module] = [self.synthesis.input, self.heads[str(rate)]]
-        modules += self.synthesis.layers[: self._last(rate) + 1]
-        return [parameter for module in modules for parameter in module.parameters()]
-
 
 @torch.no_grad()
 def baked(network: TrainingNetwork, latent_mean: Tensor, reading: Tensor) -> Generator:
@@ -105,7 +96,7 @@ def baked(network: TrainingNetwork, latent_mean: Tensor, reading: Tensor) -> Gen
     Returns
     -------
     Generator
-        Its mapping is left random, see ``mapping_fit``.
+        Its mapping is left random, see ``latent_mapping``.
     """
     generator = Generator(network.plan.specification(len(latent_mean))).eval()
     sources: list[nn.Module] = [network.synthesis.input, *network.synthesis.layers]

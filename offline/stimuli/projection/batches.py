@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from b2g_rt.errors import GeneratorError, ProviderError, StimulusError
+from b2g_rt.errors import GeneratorError, StimulusError
 from offline.stimuli.generators import PictureGenerator
+from offline.stimuli.made_folder import cannot_write
 from offline.stimuli.projection.optimise import (
     Found,
     ProjectionSettings,
@@ -70,30 +71,6 @@ class Projection:
         }
 
 
-def device_named(name: str) -> torch.device:
-    """Return the device of a name: cpu, cuda (or cuda:1), auto (cuda where there is one).
-
-    Raises
-    ------
-    ProviderError
-        There is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ProviderError(f"--device {name}: expected auto, cpu or cuda.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ProviderError(f"--device {name}: expected auto, cpu or cuda.")
-    if device.type == "cuda" and not (device.index or 0) < torch.cuda.device_count():
-        raise ProviderError(
-            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices. Give --device cpu, or install the "
-            "CUDA build of torch."
-        )
-    return device
-
-
 def project_all(
     projection: Projection,
     folder: Path,
@@ -122,19 +99,35 @@ def project_all(
     Raises
     ------
     StimulusError
-        A picture cannot be read, or the folder was made with other settings or another picture of the same id.
+        A picture cannot be read, or the folder cannot be written to, holds other files, or was made with other
+        settings, classes or another picture of the same id.
     GeneratorError
         A class that the generator does not have, or it draws no numbers.
     """
-    generator, settings = projection.generator, projection.settings
     classes: list[int | None] = [projection.class_ids.get(p.id) for p in projection.photographs]
-    anchor = anchors(generator, classes, seed=settings.seed)
+    anchor = anchors(projection.generator, classes, seed=projection.settings.seed)
+    try:
+        return _gone_on_with(projection, folder, classes, anchor, begun, provenance)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+
+
+def _gone_on_with(
+    projection: Projection,
+    folder: Path,
+    classes: list[int | None],
+    anchor: torch.Tensor,
+    begun: Callable[[int, int, int], Callable[[int], None]],
+    provenance: dict[str, Any] | None,
+) -> ProjectedPictures:
+    generator = projection.generator
     result = ResultFolder(folder, projection.described())
     todo = _unfinished(projection.photographs, result.finished(), folder)
+    _check_classes(projection.photographs, classes, result.finished_classes(), folder)
     for i in todo:
         # Before hours of work: every one is a picture.
         read_photograph(projection.photographs[i], generator.resolution)
-    done = begun(len(todo), len(classes) - len(todo), len(todo) * n_steps(settings))
+    done = begun(len(todo), len(classes) - len(todo), len(todo) * n_steps(projection.settings))
     try:
         if todo:
             _work(projection, todo, classes, anchor, result, done)
@@ -191,6 +184,24 @@ def _unfinished(photographs: list[Photograph], finished: dict[str, str], folder:
     return [i for i, p in enumerate(photographs) if p.id not in finished]
 
 
+def _check_classes(
+    photographs: list[Photograph],
+    classes: list[int | None],
+    finished: dict[str, int],
+    folder: Path,
+) -> None:
+    for p, asked in zip(photographs, map(_stored_class, classes), strict=True):
+        if finished.get(p.id, asked) != asked:
+            raise StimulusError(
+                f"{folder}: {p.id} was held to class {finished[p.id]}, asked for {asked} ({NO_CLASS}: mean of all), "
+                "expected the same. Give another --out."
+            )
+
+
+def _stored_class(class_id: int | None) -> int:
+    return NO_CLASS if class_id is None else class_id
+
+
 def _check_numbers(generator: PictureGenerator, starts: StartPictures) -> None:
     if not bool(torch.isfinite(starts.pictures).all()):
         raise GeneratorError(
@@ -208,7 +219,7 @@ def _rows(
         id=np.array([p.id for p in photographs]),
         path=np.array([str(p.path) for p in photographs]),
         sha256=np.array([p.sha256 for p in photographs]),
-        class_id=np.array([NO_CLASS if c is None else c for c in classes], np.int64),
+        class_id=np.array([_stored_class(c) for c in classes], np.int64),
         w=_float32(found.w),
         anchor=_float32(anchor),
         psnr_db=_float32(found.psnr_db),

@@ -18,7 +18,7 @@ from offline.stimuli.projection.start import LatentDistribution
 THRESHOLD = 0.5
 """Grey levels of 255, RMS, per SD along the direction: half a step of an 8-bit picture."""
 
-PROBE = 0.01
+PROBE = 0.002
 """Length, in SD, of the step by which a direction's effect is measured."""
 
 LARGEST = 256

@@ -84,9 +84,3 @@ def unmatched(picture: Tensor, target: Tensor) -> Tensor:
     above = (target >= SATURATED) & (picture > target)
     below = (target <= -SATURATED) & (picture < target)
     return (~(above | below)).to(picture.dtype)
-
-
-def psnr_db(picture: Tensor, target: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of each picture in dB, (N,): peak 2, as both lie within -1..1."""
-    mse = (picture.clamp(-1.0, 1.0) - target).square().mean(dim=(1, 2, 3))
-    return 10.0 * torch.log10(4.0 / mse.clamp_min(1e-12))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from offline.stimuli.generators import PictureGenerator
+from offline.stimuli.peak_signal_to_noise import psnr_db
 from offline.stimuli.projection import gauss_newton
 from offline.stimuli.projection.adam import Descent, adam_state, descend
-from offline.stimuli.projection.losses import psnr_db
 from offline.stimuli.projection.problem import Problem
 from offline.stimuli.projection.start import LatentDistribution, candidates, small
 

@@ -12,9 +12,8 @@ A batch is written whole under another name and then renamed, so a killed run lo
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from b2g_rt.errors import StimulusError
+from offline.stimuli.made_folder import settings_of, write_settings
+from offline.whole_files import whole_file
 
 FORMAT = "b2g-projection"
 VERSION = 1
 RESULT = "projection.h5"
 LATENTS = "latents.npz"
-SETTINGS = "settings.json"
 PARTS = "parts"
 PICTURES = "pictures"
 
@@ -97,18 +97,17 @@ class ResultFolder:
     Raises
     ------
     StimulusError
-        The folder holds a projection made with other settings, or something else of this name.
+        The folder holds a projection made with other settings, or other files.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
         self.settings = json.loads(json.dumps(settings))
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / SETTINGS
-        if path.exists():
-            _compare(path, self.settings)
+        held = settings_of(folder)
+        if held is None:
+            write_settings(folder, self.settings)
         else:
-            _replace_text(path, json.dumps(self.settings, indent=1))
+            _compare(folder, held, self.settings)
         (folder / PARTS).mkdir(exist_ok=True)
         self._n_parts = 0
 
@@ -120,21 +119,28 @@ class ResultFolder:
             for i, s in zip(part.id, part.sha256, strict=True)
         }
 
+    def finished_classes(self) -> dict[str, int]:
+        """Return the class that each picture that is done was held to, ``NO_CLASS`` for the mean of all."""
+        return {
+            str(i): int(c)
+            for part in self._read()
+            for i, c in zip(part.id, part.class_id, strict=True)
+        }
+
     def add(self, part: ProjectedPictures) -> None:
         """Keep a finished batch."""
         while (path := self.folder / PARTS / f"{self._n_parts:06d}.npz").exists():
             self._n_parts += 1
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
-            arrays: dict[str, Any] = {f.name: getattr(part, f.name) for f in fields(part)}
+        arrays: dict[str, Any] = {f.name: getattr(part, f.name) for f in fields(part)}
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)
-        os.replace(unfinished, path)
 
     def draw(self, picture_id: str, target: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         """Write target and found side by side, each (row, col, rgb)."""
         path = self.folder / PICTURES / f"{picture_id}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate([target, found], axis=1)).save(path)
+        with whole_file(path) as unfinished:
+            Image.fromarray(np.concatenate([target, found], axis=1)).save(unfinished, "PNG")
 
     def close(self, order: Sequence[str] = (), provenance: dict[str, Any] | None = None) -> None:
         """Gather all finished batches in ``projection.h5`` and ``latents.npz``; without any, do nothing.
@@ -160,21 +166,27 @@ class ResultFolder:
         first = [rows[i] for i in dict.fromkeys(order) if i in rows]
         rest = sorted(set(rows.values()) - set(first))
         self._write(joined.rows(np.array(first + rest, np.intp)), provenance or {})
-        shutil.rmtree(self.folder / PARTS)
+        for path in self._part_files():
+            path.unlink()
+        # Whatever else somebody put there stays.
+        with suppress(OSError):
+            (self.folder / PARTS).rmdir()
+
+    def _part_files(self) -> list[Path]:
+        return sorted((self.folder / PARTS).glob("[0-9]" * 6 + ".npz"))
 
     def _read(self) -> list[ProjectedPictures]:
         found = []
         if (self.folder / RESULT).exists():
             found.append(read_projection(self.folder / RESULT))
-        for path in sorted((self.folder / PARTS).glob("*.npz")):
+        for path in self._part_files():
             with np.load(path, allow_pickle=False) as archive:
                 found.append(ProjectedPictures(**{k: archive[k] for k in archive.files}))
         return found
 
     def _write(self, pictures: ProjectedPictures, provenance: dict[str, Any]) -> None:
         path = self.folder / RESULT
-        unfinished = path.with_suffix(".unfinished")
-        with h5py.File(unfinished, "w") as file:
+        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["settings"] = json.dumps(self.settings)
             file.attrs["provenance"] = json.dumps(provenance)
@@ -183,12 +195,8 @@ class ResultFolder:
                 if values.dtype.kind == "U":
                     values = values.astype(h5py.string_dtype())
                 file.create_dataset(f.name, data=values)
-        os.replace(unfinished, path)
-        latents = self.folder / LATENTS
-        unfinished = latents.with_suffix(".unfinished")
-        with unfinished.open("wb") as out:
+        with whole_file(self.folder / LATENTS) as unfinished, unfinished.open("wb") as out:
             np.savez(out, id=pictures.id, latent=pictures.latent)
-        os.replace(unfinished, latents)
 
 
 def read_projection(path: Path) -> ProjectedPictures:
@@ -218,18 +226,12 @@ def read_projection(path: Path) -> ProjectedPictures:
         ) from None
 
 
-def _compare(path: Path, settings: dict[str, Any]) -> None:
-    try:
-        held = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StimulusError(
-            f"{path}: {error}, expected the settings of a projection. Give an empty folder."
-        ) from None
+def _compare(folder: Path, held: dict[str, Any], settings: dict[str, Any]) -> None:
     before, now = _flat(held), _flat(settings)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             raise StimulusError(
-                f"{path.parent}: made with {key} {before.get(key)}, expected {now.get(key)} as asked now. Give another "
+                f"{folder}: made with {key} {before.get(key)}, expected {now.get(key)} as asked now. Give another "
                 "--out, or the same settings to go on."
             )
 
@@ -241,9 +243,3 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat.update(_flat(value, f"{prefix}.{key}" if prefix else key))
     return flat
-
-
-def _replace_text(path: Path, text: str) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)

@@ -7,7 +7,6 @@ know generators nor latents.
 from __future__ import annotations
 
 import csv
-import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from b2g_rt.errors import StimulusError
+from offline.whole_files import file_sha256
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MIN_SIDE = 16
@@ -94,7 +94,7 @@ def read_photograph(photograph: Photograph, size: int) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as file:
                 upright = ImageOps.exif_transpose(file)
-                picture = _rgb(upright)
+                picture = _rgb(upright, path)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise StimulusError(
             f"{path}: cannot be read as a picture ({error}), expected a whole PNG, JPEG, WebP, BMP or TIFF file. "
@@ -153,7 +153,16 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     return [(path.stem, path)]
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        # Pillow cuts 16 bits off at 255 instead of scaling them.
+        levels = np.asarray(picture, np.float32) / np.float32(257.0)
+        return Image.fromarray(levels.round().astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise StimulusError(
+            f"{path}: numbers of 32 bits (mode {picture.mode}), expected 8 or 16 bits, of which black and white are "
+            "known. Convert it first."
+        )
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         over = picture.convert("RGBA")
         ground = Image.new("RGBA", over.size, (*_MID_GREY, 255))
@@ -163,8 +172,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise StimulusError(
             f"{path}: {error.strerror}, expected a picture that can be read."

@@ -10,12 +10,11 @@ checkpoints in other formats.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from b2g_rt.errors import GeneratorError
 from offline.stimuli.stylegan.bounds import check_bounds
 from offline.stimuli.stylegan.generator import Generator
 from offline.stimuli.stylegan.specification import GeneratorSpec, check_chain
+from offline.whole_files import file_sha256
 
 SCHEMA_VERSION = 1
 NUMBERS = "generator.json"
@@ -187,17 +187,6 @@ def compare_shapes(
     for name in found:
         if name not in expected:
             raise GeneratorError(f"{where}: {name[:80]!r}: not expected; {counts}.")
-
-
-def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """Return a file's SHA-256; ``progress`` is called with the bytes of each piece read."""
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            hashed.update(piece)
-            if progress is not None:
-                progress(len(piece))
-    return hashed.hexdigest()
 
 
 def _plain(tensor: Tensor) -> Tensor:

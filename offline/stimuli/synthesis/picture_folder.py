@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from b2g_rt.errors import StimulusError
+from offline.stimuli.made_folder import cannot_write, settings_of, write_settings
+from offline.whole_files import file_sha256, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SETTINGS = "settings.json"
 SUMS = "SHA256SUMS"
 LIMIT = "limit"
 """The one setting that may grow: a try with a few pictures goes on to the whole set (null)."""
@@ -53,9 +52,7 @@ class PictureFolder:
         self.folder = folder
         _compare(folder, settings)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(dict(settings), indent=2) + "\n"
-            write_whole(folder / SETTINGS, text.encode())
+            write_settings(folder, settings)
             _mend_last_line(folder / SUMS)
             self._sums: TextIO = (folder / SUMS).open("a", encoding="utf-8")
         except OSError as error:
@@ -119,40 +116,10 @@ class PictureFolder:
         return {match[2]: match[1] for match in found}
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def cannot_write(path: Path, error: OSError) -> StimulusError:
-    """Return the line for a full disk and the like."""
-    return StimulusError(
-        f"{path}: cannot be written ({error.strerror}), expected room for the set. Make some; the same command goes on."
-    )
-
-
 def _compare(folder: Path, settings: Mapping[str, Any]) -> None:
-    path = folder / SETTINGS
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        if folder.is_dir() and any(folder.iterdir()):
-            raise StimulusError(
-                f"{folder}: holds other files, expected an empty or new directory, or an unfinished set. Give another "
-                "--out."
-            ) from None
+    found = settings_of(folder)
+    if found is None:
         return
-    except (OSError, ValueError) as error:
-        raise StimulusError(
-            f"{path}: {error}, expected what this command wrote. Give another --out."
-        ) from None
-    if not isinstance(found, dict):
-        found = {}
     for key in (*settings, *found):
         old, new = found.get(key), settings.get(key)
         if key == LIMIT and _grows(old, new):
@@ -175,8 +142,7 @@ def _short(value: Any) -> str:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.errors import ProviderError, StimulusError
-from offline.stimuli.synthesis.picture_folder import PictureFolder, cannot_write
+from b2g_rt.errors import StimulusError
+from offline.stimuli.made_folder import cannot_write
+from offline.stimuli.synthesis.picture_folder import PictureFolder
 
 if TYPE_CHECKING:
     from offline.stimuli.generators import PictureGenerator
@@ -59,15 +60,9 @@ def chosen_drawing(device: Device, batch: int | None, workers: int | None) -> Dr
     """
     import os
 
-    import torch
+    from offline.stimuli.devices import device_named
 
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise ProviderError(
-            "--device cuda: torch finds no CUDA device, expected one. Use --device cpu, or install torch with CUDA and "
-            "the NVIDIA driver."
-        )
-    used: Literal["cpu", "cuda"] = "cuda" if there and device != "cpu" else "cpu"
+    used: Literal["cpu", "cuda"] = "cuda" if device_named(device).type == "cuda" else "cpu"
     return Drawing(
         used,
         batch or (8 if used == "cuda" else 1),
@@ -156,7 +151,10 @@ def draw_missing(
             pictures = draw(moved, w[start : start + drawing.batch], drawing)
         for i in missing:
             _check_finite(pictures[i - start], files[i])
-        return {files[i]: folder.write(files[i], _to_bytes(pictures[i - start])) for i in missing}
+        return {
+            files[i]: folder.write(files[i], _to_bytes(pictures[i - start : i - start + 1]))
+            for i in missing
+        }
 
     def note(written: Mapping[str, str]) -> None:
         for file, digest in written.items():
@@ -219,6 +217,10 @@ def _check_finite(picture: NDArray[np.float32], file: str) -> None:
 
 
 def _to_bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return (row, col, rgb) bytes of a picture (rgb, row, col), truncated as the original programs do."""
-    levels = np.clip(picture * np.float32(127.5) + np.float32(128), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+    """Return (row, col, rgb) bytes of one picture (1, rgb, row, col)."""
+    import torch
+
+    from offline.stimuli.stylegan.generator import to_uint8
+
+    levels: NDArray[np.uint8] = to_uint8(torch.from_numpy(picture))[0].numpy()
+    return levels

@@ -179,7 +179,8 @@ def write_strip(folder: Path, plan: StimulusPlan) -> None:
 
     from PIL import Image
 
-    from offline.stimuli.synthesis.picture_folder import cannot_write, write_whole
+    from offline.stimuli.made_folder import cannot_write
+    from offline.whole_files import write_whole
 
     pictures: list[Image.Image] = []
     for file in plan.files:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.errors import StimulusError
+from offline.stimuli.made_folder import cannot_write
 from offline.stimuli.synthesis.classes import imagenet
-from offline.stimuli.synthesis.picture_folder import cannot_write, write_whole
 from offline.stimuli.synthesis.plans import StimulusPlan
+from offline.whole_files import write_whole
 
 STIMULI = "stimuli.h5"
 LATENTS = "latents.npz"

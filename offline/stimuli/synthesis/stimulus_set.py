@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.errors import GeneratorError
+from offline.stimuli.made_folder import cannot_write
 from offline.stimuli.synthesis.classes import imagenet
-from offline.stimuli.synthesis.picture_folder import LIMIT, PictureFolder, cannot_write
+from offline.stimuli.synthesis.picture_folder import LIMIT, PictureFolder
 from offline.stimuli.synthesis.plans import NOISE_MODE, StimulusPlan
 from offline.stimuli.synthesis.render import Drawing, draw_missing
 from offline.stimuli.synthesis.stimulus_file import write_stimuli

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from b2g_rt.errors import CheckpointError
 from offline.stimuli.checkpoints.official import Checkpoint
+from tests.offline.stimuli.checkpoints.official_layout import Persistent, dumped
 from tests.offline.stimuli.checkpoints.tiny_network import tiny_bytes
 
 _CANARY = Path("/nonexistent/canary")
@@ -169,3 +171,29 @@ def test_files_made_to_fill_the_memory_are_refused_within_bounds(tmp_path):
     # The peak never falls within a process, so the growths add up to the worst file.
     assert sum(int(row[2]) for row in rows) < 400, rows
     assert max(float(row[3]) for row in rows) < 15, rows
+
+
+def _module(buffers, modules):
+    state = {"_parameters": {}, "_buffers": buffers, "_modules": modules}
+    return Persistent("Generator", state, "x")
+
+
+def test_a_few_tensors_under_ever_more_names_are_refused(read):
+    leaf = _module({f"b{i}": torch.zeros(1) for i in range(500)}, {})
+    raw = dumped({"G_ema": _module({}, {f"m{i}": leaf for i in range(900)})})
+    with pytest.raises(CheckpointError, match="more numbers than|expected at most 4096"):
+        read(raw)
+
+
+def test_a_name_without_end_is_refused(read):
+    deep = _module({"b": torch.zeros(1)}, {})
+    for _ in range(10):
+        deep = _module({}, {"n" * 4000: deep})
+    with pytest.raises(CheckpointError, match="names of at most 200 characters"):
+        read(dumped({"G_ema": deep}))
+
+
+def test_one_number_is_no_large_tensor(read):
+    many = _module({"b": torch.zeros(1).expand(1000, 1000)}, {})
+    with pytest.raises(CheckpointError, match="expected a dense tensor"):
+        read(dumped({"G_ema": many}))

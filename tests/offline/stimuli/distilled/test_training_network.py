@@ -47,8 +47,13 @@ def test_each_phase_draws_at_its_size_and_trains_only_what_exists(tiny):
         picture = network(torch.randn(2, N), phase.rate)
         assert picture.shape == (2, 3, phase.rate, phase.rate)
         picture.square().mean().backward()
-        trained = {id(p) for p in network.parameters() if p.grad is not None}
-        assert trained == {id(p) for p in network.in_phase(i)}
+        trained = {name for name, p in network.named_parameters() if p.grad is not None}
+        layers = [layer.spec for layer in network.synthesis.layers]
+        whole = phase.rate == tiny.phases[-1].rate
+        for k, layer in enumerate(layers):
+            exists = whole or layer.out_sampling_rate <= phase.rate and not layer.is_torgb
+            assert (f"synthesis.layers.{k}.weight" in trained) == exists, (i, layer.name)
+        assert any(name.startswith("heads.") for name in trained) != whole
 
 
 def test_the_same_plan_begins_with_the_same_weights_whatever_was_drawn_before(tiny):

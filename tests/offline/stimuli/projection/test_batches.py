@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 from PIL import Image
 
 from b2g_rt.errors import GeneratorError, ProviderError, StimulusError
+from offline.stimuli.devices import device_named
 from offline.stimuli.projection.adam import Descent
-from offline.stimuli.projection.batches import Projection, device_named, project_all
+from offline.stimuli.projection.batches import Projection, project_all
 from offline.stimuli.projection.optimise import ProjectionSettings
 from offline.stimuli.projection.result_file import NO_CLASS
 from offline.stimuli.projection.targets import find_photographs
@@ -104,6 +106,29 @@ def test_each_picture_is_held_to_its_class(with_classes, tmp_path):
     found = project_all(projection, tmp_path / "out")
     assert found.class_id.tolist() == [2, NO_CLASS, 1]
     assert len({tuple(row) for row in found.anchor.tolist()}) == 3
+
+
+def test_a_finished_picture_of_another_class_is_not_taken_for_it(with_classes, tmp_path):
+    photographs = _photographs(tmp_path / "pictures", 1)
+    projection = Projection(with_classes, photographs, {"0000": 2}, QUICK, batch=1)
+    project_all(projection, tmp_path / "out")
+    for asked in ({"0000": 1}, {}):
+        with pytest.raises(StimulusError, match="0000 was held to class 2"):
+            project_all(replace(projection, class_ids=asked), tmp_path / "out")
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_there(projection, tmp_path):
+    few = replace(projection, photographs=projection.photographs[:1])
+    project_all(few, tmp_path / "out")
+    kept = (tmp_path / "out" / "projection.h5").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StimulusError, match="cannot be written"):
+            project_all(projection, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "out" / "projection.h5").read_bytes() == kept
 
 
 def test_a_generator_that_draws_no_numbers_is_refused(projection, tmp_path):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from offline.stimuli.projection.losses import psnr_db, pyramid_loss, unmatched
+from offline.stimuli.peak_signal_to_noise import psnr_db
+from offline.stimuli.projection.losses import pyramid_loss, unmatched
 from offline.stimuli.projection.problem import HELD_FULLY, HELD_LEAST, Objective
 
 

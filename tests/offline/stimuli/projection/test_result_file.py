@@ -92,6 +92,26 @@ def test_a_folder_made_with_other_settings_is_refused_by_name(tmp_path):
         ResultFolder(tmp_path, other)
 
 
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "thesis.docx").write_text("three years")
+    (tmp_path / "latents.npz").write_bytes(b"of another session")
+    with pytest.raises(StimulusError, match="holds other files"):
+        ResultFolder(tmp_path, SETTINGS)
+    assert (tmp_path / "parts" / "thesis.docx").read_text() == "three years"
+    assert (tmp_path / "latents.npz").read_bytes() == b"of another session"
+    assert not (tmp_path / "settings.json").exists()
+
+
+def test_what_somebody_put_beside_the_batches_stays(tmp_path):
+    folder = ResultFolder(tmp_path, SETTINGS)
+    folder.add(_part(["a"]))
+    (tmp_path / "parts" / "notes.txt").write_text("mine")
+    folder.close()
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == ["notes.txt"]
+    assert read_projection(tmp_path / "projection.h5").id.tolist() == ["a"]
+
+
 def test_a_run_without_a_finished_batch_leaves_no_result(tmp_path):
     ResultFolder(tmp_path, SETTINGS).close()
     assert not (tmp_path / "projection.h5").exists()

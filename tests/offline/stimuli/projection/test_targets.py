@@ -53,6 +53,21 @@ def test_a_photograph_stands_upright(tmp_path):
     assert read[22:].min() > 235
 
 
+def test_a_picture_of_16_bits_keeps_its_grey_levels(tmp_path):
+    levels = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    expected = np.round(levels / 257.0)
+    read = _read(tmp_path / "a.png", 32)
+    assert np.abs(read[..., 1] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_a_picture_without_a_known_white_is_refused(tmp_path, kind):
+    Image.fromarray(np.ones((32, 32), kind)).save(tmp_path / "a.tiff")
+    with pytest.raises(StimulusError, match="expected 8 or 16 bits"):
+        _read(tmp_path / "a.tiff", 32)
+
+
 def test_transparent_parts_lie_over_mid_grey(tmp_path):
     colours = np.zeros((16, 16, 4))
     colours[:8, :, 3] = 255

@@ -145,6 +145,14 @@ def test_any_changed_number_is_refused_or_gives_a_network(data):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("what", ["up_factor", "down_factor", "up_taps", "down_taps"])
+def test_a_factor_or_filter_of_nothing_is_refused(what):
+    told = json.loads(json.dumps(golden_spec("sg3r").to_dict()))
+    told["layers"][4][what] = 0
+    with pytest.raises(GeneratorError, match="expected 1 or more"):
+        GeneratorSpec.from_dict(told, "x")
+
+
 def test_two_layers_of_one_name_are_refused():
     spec = golden_spec("sg3t")
     with pytest.raises(GeneratorError, match="two layers are called L0_36_32"):
