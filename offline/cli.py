@@ -10,11 +10,13 @@ import typer
 
 from b2g_rt.errors import B2GError, SetupError
 from offline.commands.console import console, errors
+from offline.commands.convert import convert
 from offline.commands.evaluate import evaluate
 from offline.commands.export_bundle import export_bundle
 from offline.commands.export_generator import export_generator
 from offline.commands.fit import MAKE_DEFAULT, fit
 from offline.commands.import_checkpoint import import_checkpoint
+from offline.commands.inspect import inspect
 from offline.commands.profile_generator import profile_generator
 from offline.commands.project import project
 from offline.commands.synthesize import app as synthesize
@@ -25,6 +27,7 @@ __all__ = ["app", "console", "main"]
 INTERRUPTED = 130
 GENERATORS = "Generators"
 STIMULI = "Stimuli"
+RECORDINGS = "Recordings"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +43,8 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(evaluate)
 app.command("export-bundle")(export_bundle)
+app.command(rich_help_panel=RECORDINGS)(inspect)
+app.command(rich_help_panel=RECORDINGS)(convert)
 app.add_typer(synthesize, name="synthesize", rich_help_panel=STIMULI)
 app.command(rich_help_panel=STIMULI)(project)
 app.command("import-checkpoint", rich_help_panel=GENERATORS)(import_checkpoint)

@@ -3,6 +3,9 @@
 ``frozen`` uses the bundle's mean and SD. ``running`` starts from them and follows the day: statistics are
 gathered over whole blocks of the sample clock and take effect from the next block on, so no output depends on
 a later sample, nor on how the samples were chunked.
+On a new day electrodes have another gain and offset: ``start_day`` lets what was learnt before count for little, so
+that the first minute of the day decides, and the time constant rules from there. ``anchor`` sets statistics that the
+caller knows, of a calibration run, say.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ class Normaliser:
     ----------
     mean, variance : float64, axes (channel,)
         In force now.
+    evidence : float64, axes (channel,)
+        For how many blocks of this day they count; infinite until a day is started.
     """
 
     def __init__(
@@ -43,11 +48,46 @@ class Normaliser:
         rate_hz: float,
     ) -> None:
         self._spec = spec
+        self._rate_hz = rate_hz
         self.mean = mean.astype(np.float64)
         self.variance = np.square(sd.astype(np.float64))
         self._forget = 1.0 - math.exp(-spec.block_samples / (spec.time_constant_s * rate_hz))
+        self.evidence = np.full(self.mean.shape, np.inf)
         self._block: list[NDArray[np.float32]] = []
         self._filled = 0
+        self._set()
+
+    def start_day(self, weight_s: float = 0.0) -> None:
+        """Begin a day with the next sample: what is in force holds until the day's first block is learnt.
+
+        Parameters
+        ----------
+        weight_s : float
+            For how many seconds of this day the statistics in force count: 0, the first block replaces them.
+
+        Notes
+        -----
+        The k-th block of a day enters with weight 1 / (k + weight), as in a plain mean of the day, but at least with
+        that of the time constant. Blocks are counted from the day's first sample. ``frozen`` has no days.
+        """
+        self.evidence[:] = weight_s * self._rate_hz / self._spec.block_samples
+        self._block, self._filled = [], 0
+
+    def anchor(
+        self, mean: NDArray[np.float64], sd: NDArray[np.float64], weight_s: float = math.inf
+    ) -> None:
+        """Put statistics in force from the next sample on, and begin a day there.
+
+        Parameters
+        ----------
+        mean, sd : float64, axes (channel,), in the recording's unit
+            From samples that are over, or the result is not causal.
+        weight_s : float
+            As in ``start_day``; by default they are followed with the time constant only.
+        """
+        self.mean = mean.astype(np.float64)
+        self.variance = np.square(sd.astype(np.float64))
+        self.start_day(weight_s)
         self._set()
 
     def _set(self) -> None:
@@ -109,10 +149,11 @@ class Normaliser:
         block = np.clip(block, self.mean - reach, self.mean + reach)
         count = finite.sum(axis=0)
         block = np.where(finite, block, 0.0)
-        enough = count >= self._spec.block_samples // 2
+        enough = count >= max(self._spec.block_samples // 2, 1)
         n = np.maximum(count, 1)
         mean = block.sum(axis=0) / n
-        a = np.where(enough, self._forget, 0.0)
+        a = np.where(enough, np.maximum(self._forget, 1.0 / (self.evidence + 1.0)), 0.0)
+        self.evidence += enough
         # Exponentially weighted mean and variance, West 1979, Commun. ACM 22(9): the block enters with weight a.
         step = mean - self.mean
         within = np.where(finite, block - mean, 0.0)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.errors import SessionError
+from offline.decoding.folds import Fold
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,6 @@ KEPT_SHARE = 0.99
 MAX_RANK = 128
 # Below this share of the latents' variance a window carries nothing, and its decoder says the mean latent.
 MIN_EXPLAINED = 1e-4
-N_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,38 +90,6 @@ def ridge_path(features: NDArray[np.floating], latents: NDArray[np.floating]) ->
     )
 
 
-def folds_over_stimuli(
-    stimuli: Sequence[str], n_folds: int = N_FOLDS, seed: int = 0
-) -> list[NDArray[np.intp]]:
-    """Split trials into folds such that no stimulus is in two of them.
-
-    Parameters
-    ----------
-    stimuli : sequence of str, axes (trial,)
-
-    Returns
-    -------
-    list of int arrays
-        Trial positions held out in each fold, ascending.
-
-    Raises
-    ------
-    SessionError
-        Fewer distinct stimuli than folds.
-    """
-    distinct, of_trial = np.unique(np.asarray(stimuli), return_inverse=True)
-    if len(distinct) < n_folds:
-        raise SessionError(
-            f"training: {len(distinct)} distinct stimuli, expected at least {n_folds} "
-            "(one per fold of cross-validation). Record more stimuli."
-        )
-    fold = np.empty(len(distinct), np.intp)
-    fold[np.random.default_rng(seed).permutation(len(distinct))] = (
-        np.arange(len(distinct)) % n_folds
-    )
-    return [np.flatnonzero(fold[of_trial] == f) for f in range(n_folds)]
-
-
 @dataclass(frozen=True, slots=True)
 class RidgeChoice:
     """What cross-validation chose, and what it saw.
@@ -139,6 +106,8 @@ class RidgeChoice:
         The same for each of LAMBDAS at full rank.
     by_rank : float64, axes (rank,)
         The same for ranks 0, 1, 2, ... up to MAX_RANK at ``lam``.
+    held_out : float32, axes (trial, latent)
+        Each trial predicted by the fold that holds it out, at ``lam`` and ``rank``; NaN where none does.
     """
 
     lam: float
@@ -146,12 +115,13 @@ class RidgeChoice:
     explained: float
     by_lambda: Array
     by_rank: Array
+    held_out: NDArray[np.float32]
 
 
 def choose(
     features: NDArray[np.floating],
     latents: NDArray[np.floating],
-    folds: list[NDArray[np.intp]],
+    folds: Sequence[Fold],
     lambdas: Sequence[float] = LAMBDAS,
 ) -> RidgeChoice:
     """Choose lambda at full rank, then the rank at that lambda, both by held-out squared error.
@@ -160,8 +130,7 @@ def choose(
     ----------
     features : float, axes (trial, channel)
     latents : float, axes (trial, latent)
-    folds : list of int arrays
-        Trial positions held out in each fold, see ``folds_over_stimuli``.
+    folds : sequence of Fold
     lambdas : sequence of float
         Relative to the mean eigenvalue of X'X.
 
@@ -169,24 +138,27 @@ def choose(
     -------
     RidgeChoice
     """
-    paths, held_out = [], []
-    for test in folds:
-        train = np.setdiff1d(np.arange(len(features)), test)
-        path = ridge_path(features[train], latents[train])
+    paths, centred = [], []
+    for fold in folds:
+        path = ridge_path(features[fold.train], latents[fold.train])
         paths.append(path)
-        centred = (features[test] - path.feature_mean, latents[test] - path.latent_mean)
-        held_out.append(centred)
-    total = sum(float(np.square(y).sum()) for _, y in held_out)
+        x, y = features[fold.held_out], latents[fold.held_out]
+        centred.append((x - path.feature_mean, y - path.latent_mean))
+    total = sum(float(np.square(y).sum()) for _, y in centred)
     error = np.zeros(len(lambdas))
-    for path, (x, y) in zip(paths, held_out, strict=True):
+    for path, (x, y) in zip(paths, centred, strict=True):
         error += _held_out_errors(path, x, y, lambdas)
     by_lambda = 1.0 - error / total
     lam = float(lambdas[int(by_lambda.argmax())])
-    gains = [_gain_by_rank(p, x, y, lam) for p, (x, y) in zip(paths, held_out, strict=True)]
+    kept = [_Components.of(p, x, lam) for p, (x, _) in zip(paths, centred, strict=True)]
+    gains = [one.gain_by_rank(y) for one, (_, y) in zip(kept, centred, strict=True)]
     by_rank = np.sum(gains, axis=0)[: MAX_RANK + 1] / total
     best = float(by_rank.max())
     rank = int(np.flatnonzero(by_rank >= KEPT_SHARE * best)[0]) if best > MIN_EXPLAINED else 0
-    return RidgeChoice(lam, rank, float(by_rank[rank]), by_lambda, by_rank)
+    held_out = np.full(latents.shape, np.nan, np.float32)
+    for fold, path, one in zip(folds, paths, kept, strict=True):
+        held_out[fold.held_out] = one.predicted(rank) + path.latent_mean
+    return RidgeChoice(lam, rank, float(by_rank[rank]), by_lambda, by_rank, held_out)
 
 
 def _held_out_errors(path: RidgePath, x: Array, y: Array, lambdas: Sequence[float]) -> Array:
@@ -205,13 +177,26 @@ def _held_out_errors(path: RidgePath, x: Array, y: Array, lambdas: Sequence[floa
     return np.array([total - 2.0 * (a @ cross) + a @ square @ a for a in inverse])
 
 
-def _gain_by_rank(path: RidgePath, x: Array, y: Array, lam: float) -> Array:
-    """Return |y|^2 - |y - x W_r|^2 for ranks 0, 1, 2, ...; float64, axes (rank,)."""
-    components = path.latent_components(lam)
-    predicted = x @ path.weights(lam) @ components
-    wanted = y @ components
-    gain = (2.0 * predicted * wanted - np.square(predicted)).sum(axis=0)
-    return np.concatenate([[0.0], np.cumsum(gain)])
+@dataclass(frozen=True, slots=True)
+class _Components:
+    """What one fold predicts of its held-out trials, in latent components."""
+
+    components: Array
+    values: Array
+
+    @classmethod
+    def of(cls, path: RidgePath, x: Array, lam: float) -> _Components:
+        components = path.latent_components(lam)
+        return cls(components, x @ path.weights(lam) @ components)
+
+    def gain_by_rank(self, y: Array) -> Array:
+        """Return |y|^2 - |y - x W_r|^2 for ranks 0, 1, 2, ...; float64, axes (rank,)."""
+        gain = (2.0 * self.values * (y @ self.components) - np.square(self.values)).sum(axis=0)
+        return np.concatenate([[0.0], np.cumsum(gain)])
+
+    def predicted(self, rank: int) -> Array:
+        """Return x W_r, float64, axes (trial, latent)."""
+        return np.asarray(self.values[:, :rank] @ self.components[:, :rank].T)
 
 
 def low_rank_factors(path: RidgePath, lam: float, rank: int) -> tuple[Array, Array]:

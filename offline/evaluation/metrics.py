@@ -62,7 +62,7 @@ def two_way_identification(
         Share of the other stimuli that correlate less (Pearson over latents) with the decoded latent than the true
         one; a tie counts half, so a constant prediction scores chance.
     """
-    similarity = _unit_rows(decoded - mean) @ _unit_rows(pool - mean).T
+    similarity = unit_rows(decoded - mean) @ unit_rows(pool - mean).T
     true = similarity[np.arange(len(decoded)), true_idx][:, None]
     wins = (similarity < true).sum(axis=1) + 0.5 * ((similarity == true).sum(axis=1) - 1)
     return np.asarray(wins / max(1, len(pool) - 1) if len(pool) > 1 else np.full(len(decoded), 0.5))
@@ -110,7 +110,8 @@ def bootstrap_mean(
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def _unit_rows(rows: NDArray[np.floating]) -> Array:
+def unit_rows(rows: NDArray[np.floating]) -> Array:
+    """Return each row minus its mean, scaled to length 1 (0 where it is constant): products are Pearson's r."""
     rows = np.asarray(rows, np.float64)
     rows = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -42,16 +42,16 @@ def seen_in_training(
     stimuli : sequence of str, axes (trial,)
     latents : float32, axes (trial, latent)
     """
-    ids = _trained_ids(bundle)
+    ids = trained_ids(bundle)
     by_id = np.array([s in ids for s in stimuli], np.bool_)
-    return by_id | _among(latents, _trained_latents(bundle), bundle.latent_mean)
+    return by_id | among_latents(latents, trained_latents(bundle), bundle.latent_mean)
 
 
 def draws_seen_in_training(
     bundle: ModelBundle, latents: NDArray[np.float32], macaque: Macaque
 ) -> NDArray[np.bool_]:
     """Return which draws of latents, axes (trial, latent), the bundle was trained on."""
-    return _among(latents, _trained_latents(bundle, macaque), bundle.latent_mean)
+    return among_latents(latents, trained_latents(bundle, macaque), bundle.latent_mean)
 
 
 def session_digest(session: SessionFile) -> str:
@@ -77,14 +77,15 @@ def refuse_training_session(bundle: ModelBundle, session: SessionFile) -> None:
         )
 
 
-def _trained_ids(bundle: ModelBundle) -> frozenset[str]:
+def trained_ids(bundle: ModelBundle) -> frozenset[str]:
+    """Return the ids of the training stimuli that the bundle names."""
     named = bundle.manifest.training.get("stimuli")
     return frozenset(str(i) for i in named) if isinstance(named, list) else frozenset()
 
 
-def _trained_latents(bundle: ModelBundle, macaque: Macaque | None = None) -> NDArray[np.float32]:
+def trained_latents(bundle: ModelBundle, macaque: Macaque | None = None) -> NDArray[np.float32]:
     """Return the training latents that are known, axes (stimulus, latent): the bundle's, and draws made again."""
-    ids = _trained_ids(bundle)
+    ids = trained_ids(bundle)
     rows = [i for i, s in enumerate(bundle.stimuli.ids) if s in ids]
     latents = bundle.stimuli.latent[rows]
     plan = bundle.manifest.training.get("plan")
@@ -98,9 +99,10 @@ def _trained_latents(bundle: ModelBundle, macaque: Macaque | None = None) -> NDA
     return np.concatenate([latents, macaque.latents.draw(rng, int(plan["n_trials"]))])
 
 
-def _among(
+def among_latents(
     latents: NDArray[np.float32], trained: NDArray[np.float32], mean: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
+    """Return which latents, axes (trial, latent), are one of the trained, axes (stimulus, latent), but for rounding."""
     found = np.zeros(len(latents), np.bool_)
     if not len(trained):
         return found

@@ -3,14 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from b2g_rt.errors import SessionError
 from offline.decoding.decoder import fit_decoder
-from offline.decoding.ridge import (
-    choose,
-    folds_over_stimuli,
-    low_rank_factors,
-    ridge_path,
-)
+from offline.decoding.folds import folds_by_stimulus
+from offline.decoding.ridge import choose, low_rank_factors, ridge_path
 
 N_TRIALS, N_CHANNELS, N_LATENTS, RANK = 400, 30, 20, 3
 
@@ -69,12 +64,12 @@ def test_no_other_weights_of_that_rank_have_a_smaller_ridge_loss(low_rank_data, 
 
 def test_scores_of_cross_validation_equal_fitting_and_predicting_by_hand(low_rank_data):
     x, y = low_rank_data
-    folds = folds_over_stimuli([str(i) for i in range(N_TRIALS)])
+    folds = folds_by_stimulus([str(i) for i in range(N_TRIALS)])
     choice = choose(x, y, folds, lambdas=(0.01, 1.0))
     error, total = np.zeros(2), 0.0
     by_rank = 0.0
-    for test in folds:
-        train = np.setdiff1d(np.arange(N_TRIALS), test)
+    for fold in folds:
+        train, test = fold.train, fold.held_out
         path = ridge_path(x[train], y[train])
         held_out = y[test] - path.latent_mean
         total += np.square(held_out).sum()
@@ -91,7 +86,7 @@ def test_scores_of_cross_validation_equal_fitting_and_predicting_by_hand(low_ran
 
 def test_the_rank_of_the_data_is_found(low_rank_data):
     x, y = low_rank_data
-    choice = choose(x, y, folds_over_stimuli([str(i) for i in range(N_TRIALS)]))
+    choice = choose(x, y, folds_by_stimulus([str(i) for i in range(N_TRIALS)]))
     assert choice.rank == RANK
     assert choice.explained > 0.3
 
@@ -105,17 +100,15 @@ def test_features_without_information_give_the_mean_latent(rng):
     np.testing.assert_allclose(predicted, np.tile(latents.mean(0), (200, 1)), rtol=1e-6)
 
 
-def test_no_stimulus_is_in_two_folds():
-    stimuli = [f"face-{i % 13}" for i in range(100)]
-    folds = folds_over_stimuli(stimuli)
-    assert sorted(np.concatenate(folds)) == list(range(100))
-    owners = [{stimuli[i] for i in fold} for fold in folds]
-    assert sum(len(o) for o in owners) == 13
-
-
-def test_fewer_stimuli_than_folds_are_refused():
-    with pytest.raises(SessionError, match="3 distinct stimuli, expected at least 5"):
-        folds_over_stimuli(["a", "b", "c"] * 10)
+def test_held_out_predictions_are_those_of_the_chosen_lambda_and_rank(low_rank_data):
+    x, y = low_rank_data
+    folds = folds_by_stimulus([str(i) for i in range(N_TRIALS)])
+    choice = choose(x, y, folds)
+    for fold in folds:
+        path = ridge_path(x[fold.train], y[fold.train])
+        down, up = low_rank_factors(path, choice.lam, choice.rank)
+        by_hand = (x[fold.held_out] - path.feature_mean) @ down @ up + path.latent_mean
+        np.testing.assert_allclose(choice.held_out[fold.held_out], by_hand, rtol=1e-4, atol=1e-4)
 
 
 def test_decoder_keeps_the_training_mean_in_spite_of_float16(low_rank_data):

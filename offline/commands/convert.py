@@ -1,0 +1,115 @@
+"""`b2g-offline convert`: a recording of any format as our own HDF5 session, or as NWB."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from b2g_rt.errors import ConfigError
+from offline.commands.console import console, say
+from offline.commands.options import PatternOption
+from offline.commands.recording_options import (
+    ChannelsOption,
+    FormatOption,
+    Gaps,
+    MappingOption,
+    MarkersOption,
+    MonkeyOption,
+    StreamOption,
+    ToleranceOption,
+    WPickleOption,
+    reader_options,
+)
+from offline.stages import stages
+
+_SUFFIXES = {".h5": "b2g-session", ".hdf5": "b2g-session", ".nwb": "nwb"}
+
+
+class Target(StrEnum):
+    """Formats that are written."""
+
+    session = "b2g-session"
+    nwb = "nwb"
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="Recording of any format.")],
+    out: Annotated[Path, typer.Argument(help="File to write: .h5 (session) or .nwb.")],
+    to: Annotated[
+        Target | None, typer.Option(help="What to write; by default as the ending of OUT says.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there.")
+    ] = False,
+    format_: FormatOption = None,
+    channels: ChannelsOption = None,
+    gaps: Annotated[
+        Gaps,
+        typer.Option(
+            help="error: refuse a recording with gaps, or cut short. segment: keep gaps as gaps. tolerate: close those "
+            "up to --tolerance-ms."
+        ),
+    ] = Gaps.error,
+    tolerance_ms: ToleranceOption = 100.0,
+    stream: StreamOption = None,
+    markers: MarkersOption = None,
+    marker_pattern: PatternOption = None,
+    mapping: MappingOption = None,
+    monkey: MonkeyOption = None,
+    latents: WPickleOption = None,
+    subject: Annotated[str | None, typer.Option(help="NWB: id of the animal.")] = None,
+    age: Annotated[
+        str | None,
+        typer.Option(help="NWB: age of the animal as ISO 8601 duration, P9Y for nine years."),
+    ] = None,
+) -> None:
+    """Write a recording as our own HDF5 session, which fit, evaluate and replay read, or as NWB, for sharing.
+
+    From the amplifier: b2g-offline convert monday.xdf monday.h5 --channels configs/channels/brain2gan-1024.yaml
+
+    For others: b2g-offline convert recordings/monday.h5 monday.nwb
+    """
+    from offline.destinations import check_file
+    from offline.recordings.formats.opening import open_recording
+
+    target = to.value if to else _SUFFIXES.get(out.suffix.lower())
+    if target is None:
+        raise ConfigError(
+            f"{out}: ends in '{out.suffix}', expected .h5 or .nwb. Or say what to write with --to."
+        )
+    check_file("OUT", out)
+    if out.exists() and file.exists() and out.samefile(file):
+        raise ConfigError(f"{out}: a recording onto itself, expected another file. Name another.")
+    if out.exists() and not overwrite:
+        raise ConfigError(
+            f"{out}: is there already, expected a new file. Add --overwrite, or name another."
+        )
+    options = reader_options(
+        channels=channels,
+        gaps=gaps,
+        tolerance_ms=tolerance_ms,
+        stream=stream,
+        markers=markers,
+        marker_pattern=marker_pattern,
+        mapping=mapping,
+        monkey=monkey,
+        latents=latents,
+    )
+    with open_recording(file, options, format_) as reader, stages(console) as stage:
+        done = stage(f"{reader.info.format} to {target}", reader.n_samples)
+        if target == Target.nwb:
+            from offline.recordings.formats.nwb_writer import write_nwb
+
+            write_nwb(reader, out, done, subject=subject, age=age)
+        else:
+            from offline.recordings.formats.session_hdf5_writer import write_session_hdf5
+
+            write_session_hdf5(reader, out, done)
+        for line in reader.gaps.lines():
+            say(f"gaps: {line}")
+        n_samples, n_trials = reader.n_samples, reader.trials().n_trials
+    size = out.stat().st_size / 1e6
+    say(f"written: {out} ({target}, {n_samples} samples, {n_trials} trials, {size:.1f} MB)")

@@ -1,0 +1,153 @@
+"""How well each single latent dimension was decoded: Pearson's r and R2, beside what the mean latent explains.
+
+Pure functions of decoded and true latents, axes (trial, latent), in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.evaluation.metrics import Array, correlations
+from offline.evaluation.resampling import N_PERMUTATIONS, ArrayInterval, bootstrap, permute_pairs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DimensionScores:
+    """One figure per latent dimension.
+
+    Attributes
+    ----------
+    pearson : float64, axes (latent,)
+        Over trials; chance 0, and 0 for the mean latent, which is constant.
+    r2 : float64, axes (latent,)
+        At most 1, without a lower bound; 0 for whoever knew the mean of these very trials.
+    mean_latent_r2 : float64, axes (latent,)
+        R2 of the training mean: the baseline, 0 or less.
+    explained : float
+        Share of the mean latent's squared error, over all dimensions, that decoding removes; at most 1, negative
+        where the mean latent is better.
+    mean_pearson, mean_r2 : ArrayInterval
+        Means over dimensions, intervals over stimuli.
+    """
+
+    pearson: Array
+    r2: Array
+    mean_latent_r2: Array
+    explained: float
+    mean_pearson: ArrayInterval
+    mean_r2: ArrayInterval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "pearson": self.pearson.tolist(),
+            "r2": self.r2.tolist(),
+            "mean_latent_r2": self.mean_latent_r2.tolist(),
+            "explained": self.explained,
+            "mean_pearson": _plain(self.mean_pearson),
+            "mean_r2": _plain(self.mean_r2),
+            "chance_pearson": 0.0,
+        }
+
+
+def r_squared(decoded: NDArray[np.floating], true: NDArray[np.floating]) -> Array:
+    """Return 1 - residual / total sum of squares, column by column.
+
+    Parameters
+    ----------
+    decoded, true : float, axes (trial, column)
+
+    Returns
+    -------
+    float64, axes (column,), at most 1; 0 where the truth is constant.
+
+    Notes
+    -----
+    The total is around the mean of the given trials, as in scikit-learn's ``r2_score``, not around the training mean.
+    """
+    decoded, true = np.asarray(decoded, np.float64), np.asarray(true, np.float64)
+    residual = np.square(true - decoded).sum(axis=0)
+    total = np.square(true - true.mean(axis=0)).sum(axis=0)
+    varies = np.ptp(true, axis=0) > 0
+    return np.asarray(np.where(varies, 1.0 - residual / np.where(varies, total, 1.0), 0.0))
+
+
+def score_dimensions(
+    decoded: NDArray[np.floating],
+    true: NDArray[np.floating],
+    mean: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    n_resamples: int = 200,
+    seed: int = 0,
+) -> DimensionScores:
+    """Score each dimension.
+
+    Parameters
+    ----------
+    decoded, true : float, axes (trial, latent)
+    mean : float, axes (latent,)
+        Training mean.
+    groups : int, axes (trial,)
+        Stimulus of each trial.
+    n_resamples, seed : int
+        Of the bootstrap over stimuli.
+    """
+    decoded, true = np.asarray(decoded, np.float64), np.asarray(true, np.float64)
+    guess = np.broadcast_to(np.asarray(mean, np.float64), true.shape)
+    error = float(np.square(true - decoded).sum())
+    error_of_mean = float(np.square(true - guess).sum())
+
+    def means(rows: NDArray[np.intp]) -> Array:
+        a, b = decoded[rows], true[rows]
+        return np.array([correlations(a, b).mean(), r_squared(a, b).mean()])
+
+    both = bootstrap(means, groups, n_resamples, seed)
+    return DimensionScores(
+        pearson=correlations(decoded, true),
+        r2=r_squared(decoded, true),
+        mean_latent_r2=r_squared(guess, true),
+        explained=1.0 - error / error_of_mean if error_of_mean > 0 else 0.0,
+        mean_pearson=ArrayInterval(both.value[0], both.low[0], both.high[0]),
+        mean_r2=ArrayInterval(both.value[1], both.low[1], both.high[1]),
+    )
+
+
+def dimension_p_values(
+    decoded: NDArray[np.floating],
+    true: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    n_permutations: int = N_PERMUTATIONS,
+    seed: int = 0,
+) -> tuple[Array, Array]:
+    """Test each dimension's Pearson's r by permuting stimuli.
+
+    Parameters
+    ----------
+    decoded, true : float, axes (trial, latent)
+    groups : int, axes (trial,)
+        Stimulus of each trial; repeats have the same true latent.
+    n_permutations, seed : int
+
+    Returns
+    -------
+    float64, axes (latent,) : p-values, one-sided
+    float64, axes (latent,) : the same, adjusted for the false discovery rate (Benjamini & Hochberg 1995)
+    """
+    from scipy.stats import false_discovery_control
+
+    _, p = permute_pairs(
+        lambda rows: correlations(decoded, true[rows]), groups, n_permutations, seed
+    )
+    return p, np.asarray(false_discovery_control(p))
+
+
+def _plain(interval: ArrayInterval) -> dict[str, float]:
+    return {
+        "mean": float(interval.value),
+        "low": float(interval.low),
+        "high": float(interval.high),
+    }
