@@ -10,16 +10,13 @@ size on disk, all sums in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.errors import BundleError
 from offline.decoding.decoder import LinearDecoder
-
-if TYPE_CHECKING:
-    import onnxruntime
+from offline.export.cpu_session import cpu_session
 
 OPSET = 20
 # ONNX Runtime and numpy sum in another order: relative to the SD of the latents.
@@ -67,18 +64,6 @@ def decoder_onnx(decoder: LinearDecoder) -> bytes:
     )
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
-
-
-def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on the CPU, one thread, no spinning: as the live service does without a GPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxDecoder:

@@ -91,6 +91,29 @@ def test_every_step_is_reported_and_has_its_loss(linear, project):
     assert (found.losses[:, -1] < 0.1 * found.losses[:, 0]).all()
 
 
+def test_a_picture_of_a_batch_is_polished_as_it_would_be_alone(small, draw):
+    descent = replace(QUICK.descent, n_steps=20)
+    settings = replace(QUICK, descent=descent, n_starts=1, n_polish=8)
+    target = draw(small, 2)[1]
+    target[0] = torch.rand(target[0].shape, generator=torch.Generator().manual_seed(1)) - 0.5
+    distribution = latent_distribution(small, n_draws=2000)
+    starts = start_pictures(small, [], settings)
+    told: list[int] = []
+    together, *alone = (
+        project_batch(
+            small, distribution, part, anchors(small, [None] * len(part)), starts, settings, told.append
+        )
+        for part in (target, target[:1], target[1:])
+    )  # fmt: skip
+    assert sum(told) == 3 * n_steps(settings)
+    polished = together.losses[:, descent.n_steps :]
+    n_polished = 1 + (polished[:, 1:] != polished[:, :-1]).sum(dim=1)
+    assert n_polished[0] != n_polished[1]
+    for i, one in enumerate(alone):
+        torch.testing.assert_close(one.w[0], together.w[i], atol=5e-3, rtol=0)
+        torch.testing.assert_close(one.losses[0], together.losses[i], atol=1e-5, rtol=1e-2)
+
+
 def test_the_same_batch_gives_the_same_latents(linear, project):
     first, again = (project(linear, 2)[1].w for _ in range(2))
     torch.testing.assert_close(first, again, atol=0, rtol=0)
