@@ -52,7 +52,7 @@ class ProjectionSettings:
 
     descent: Descent = field(default_factory=Descent)
     per_layer: bool = False
-    n_starts: int = 3
+    n_starts: int = 6
     n_candidates: int = 64
     candidate_psi: float = 0.7
     race: float = 0.25
