@@ -60,7 +60,7 @@ def project(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Pictures at a time, which memory grows with. Default: 1 (1024 px) to 4, CUDA: 8.",
+            help="Pictures at a time, which memory grows with. Default: 1 (1024 px) to 4, CUDA: to 8.",
             min=1,
         ),
     ] = None,

@@ -37,9 +37,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(generator: PictureGenerator, batch: int) -> GeneratorError:
     """Return the line for a batch that did not fit."""
     size, device = generator.resolution, generator.w_avg.device
-    found = f"generator {generator.name}: no memory left on {device} with {batch} pictures of {size} px at once"
+    pictures = f"{batch} picture{'s' if batch > 1 else ''} of {size} px"
+    found = f"generator {generator.name}: no memory left on {device} with {pictures} at once"
     if batch == 1:
-        found = found.replace("1 pictures", "1 picture")
         return GeneratorError(
             f"{found}, expected room for one. Take a device with more memory, or a smaller generator."
         )

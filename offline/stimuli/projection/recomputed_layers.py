@@ -10,6 +10,7 @@ Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost" (arXiv
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -33,16 +34,6 @@ def recomputing(synthesis: nn.Module, large: int = LARGE) -> Callable[[Tensor], 
     if not isinstance(synthesis, Synthesis) or synthesis.spec.resolution <= large:
         return synthesis
 
-    def draw(w: Tensor) -> Tensor:
-        if not w.requires_grad:
-            pictures: Tensor = synthesis(w)
-            return pictures
-        rows = w.expand(-1, synthesis.spec.num_ws, -1).unbind(dim=1)
-        x = synthesis.input(rows[0])
-        for layer, row in zip(synthesis.layers, rows[1:], strict=True):
-            # Not the reentrant kind, which has no `torch.autograd.grad`. Nothing here is drawn at random.
-            x = checkpoint(layer, x, row, use_reentrant=False, preserve_rng_state=False)
-        drawn: Tensor = x * synthesis.spec.output_scale
-        return drawn
-
-    return draw
+    # Not the reentrant kind, which has no `torch.autograd.grad`. Nothing here is drawn at random.
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+    return lambda w: synthesis.drawn(w, again) if w.requires_grad else synthesis(w)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -130,19 +130,15 @@ class ResultFolder:
 
     def finished(self) -> dict[str, str]:
         """Return the pictures that are done: id to SHA-256 of the file."""
-        return {
-            str(i): str(s)
-            for part in self._read()
-            for i, s in zip(part.id, part.sha256, strict=True)
-        }
+        return {i: str(digest) for i, digest in self._of_each("sha256")}
 
     def finished_classes(self) -> dict[str, int]:
         """Return the class that each picture that is done was held to, ``NO_CLASS`` for the mean of all."""
-        return {
-            str(i): int(c)
-            for part in self._read()
-            for i, c in zip(part.id, part.class_id, strict=True)
-        }
+        return {i: int(class_id) for i, class_id in self._of_each("class_id")}
+
+    def _of_each(self, name: str) -> Iterator[tuple[str, Any]]:
+        for part in self._read():
+            yield from zip(map(str, part.id), getattr(part, name), strict=True)
 
     def add(self, part: ProjectedPictures) -> None:
         """Keep a finished batch."""
