@@ -281,13 +281,13 @@ def test_a_failure_in_one_stage_is_said_and_neither_stops_nor_loses_anything_els
             return healthy(item)
 
         part.push = failing
-        # What the failing delivery held is gone; decode and render lose no frame.
+        # What the failing delivery held, a frame at the most, is gone; decode and render lose none.
         lost = 1 if stage == "deliver" else 0
         for i in range(3):
             r.trial(f"face-{i:04d}", 400 + 400 * i)
             # A trial's newest window is always rendered: three trials, seen one after the other, give each stage three.
             r.seen.wait(lambda due=9 * (i + 1): len(r.seen.frames()) >= due - lost)
-        assert service.progress.windows_due == 27
+        r.seen.wait(lambda: service.progress.windows_due == 27)
         assert len(calls) >= 3
         # The last samples belong to no window; a service that is closed while they are on their way has not lost them.
         r.seen.wait(lambda: service.ledgers[0].received == r.mua.sent)
