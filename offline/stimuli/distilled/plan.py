@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from offline.stimuli.stylegan.schedule import Widths, stylegan3
-from offline.stimuli.stylegan.specification import GeneratorSpec
+from offline.stimuli.stylegan.specification import GeneratorSpec, MappingSpec
 
 NAME = "distilled-faces"
 
@@ -33,6 +33,9 @@ class Phase:
     spread, final_spread : (float, float)
         Range from which each picture's SD of face parameters is drawn, at the phase's beginning and at its end: 1 are
         the stimuli, .5 about decoded latents. Nearly equal faces teach edges, different ones the way these move.
+    energy : float
+        Weight of the distance between the pictures' local contrasts (``losses.contrast_distance``), which a blur fails
+        even where it cannot know better: shapes first, contrast when these are about in place.
     """
 
     rate: int
@@ -41,6 +44,7 @@ class Phase:
     learning_rate: tuple[float, float]
     spread: tuple[float, float]
     final_spread: tuple[float, float]
+    energy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +94,15 @@ class Plan:
 
     widths: Widths = field(
         default_factory=lambda: Widths(
-            128, channel_base=4096, channel_max=64, n_layers=8, conv_kernel=3, margin=4
+            128, channel_base=2048, channel_max=128, n_layers=8, conv_kernel=3, margin=4
         )
     )
     phases: tuple[Phase, ...] = (
         Phase(32, 0.03, 16, (3e-3, 3e-3), (0.3, 1.1), (0.3, 1.1)),
         Phase(64, 0.06, 8, (3e-3, 3e-3), (0.3, 1.1), (0.3, 1.1)),
-        Phase(64, 0.21, 8, (3e-3, 2e-3), (0.05, 0.3), (0.2, 0.7)),
-        Phase(128, 0.23, 4, (3e-3, 2e-3), (0.1, 0.5), (0.25, 0.9)),
-        Phase(128, 0.47, 4, (2e-3, 2e-5), (0.25, 0.9), (0.25, 0.9)),
+        Phase(64, 0.21, 8, (3e-3, 2e-3), (0.05, 0.3), (0.2, 0.7), 2.0),
+        Phase(128, 0.23, 4, (3e-3, 2e-3), (0.1, 0.5), (0.25, 0.85), 5.0),
+        Phase(128, 0.47, 4, (2e-3, 2e-5), (0.25, 0.85), (0.25, 0.85), 5.0),
     )
     losses: LossWeights = LossWeights()
     warm_up_steps: int = 60
@@ -110,7 +114,7 @@ class Plan:
 
     def specification(self, w_dim: int = 512) -> GeneratorSpec:
         """Return the generator's specification."""
-        return stylegan3(NAME, self.widths, w_dim=w_dim)
+        return stylegan3(NAME, self.widths, w_dim=w_dim, mapping=MappingSpec(n_layers=3))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

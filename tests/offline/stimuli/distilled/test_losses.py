@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from offline.stimuli.distilled.losses import distance, pooled, sharpness
+from offline.stimuli.distilled.losses import (
+    contrast_distance,
+    contrast_energy,
+    distance,
+    pooled,
+    sharpness,
+)
 from offline.stimuli.distilled.plan import LossWeights
 from offline.stimuli.peak_signal_to_noise import psnr_db
 
@@ -40,3 +46,22 @@ def test_psnr_and_sharpness_are_those_of_their_definitions():
     assert float(sharpness(stripes)) == pytest.approx(1.0)
     assert pooled(stripes, 2).shape == (1, 3, 2, 2)
     assert torch.all(pooled(stripes, 2) == 0.5)
+
+
+def test_contrast_is_missed_by_a_blur_and_found_in_a_shifted_picture():
+    torch.manual_seed(1)
+    wanted = torch.nn.functional.avg_pool2d(torch.randn(1, 3, 80, 80), 3, 1, 1)
+    shifted = wanted.roll((1, 1), (2, 3))
+    blurred = torch.nn.functional.avg_pool2d(wanted, 5, 1, 2)
+    assert (shifted - wanted).square().mean() > (blurred - wanted).square().mean()
+    assert contrast_distance(shifted, wanted) < 0.5 * contrast_distance(blurred, wanted)
+    assert contrast_distance(wanted, wanted) == 0
+
+
+def test_contrast_has_no_response_to_a_plain_surface_and_no_preferred_phase():
+    assert float(contrast_energy(torch.ones(1, 3, 64, 64)).max()) == pytest.approx(0.01, rel=0.01)
+    across = torch.arange(64) * (2 * torch.pi / 4)
+    gratings = torch.stack([torch.sin(across + phase) for phase in (0.0, 0.7, 1.5)])
+    energy = contrast_energy(gratings[None, :, None, :].expand(1, 3, 64, 64))[:, 0]
+    assert float(energy.min()) > 0.3
+    assert float(energy.max() / energy.min()) < 1.05
