@@ -76,7 +76,7 @@ def after_bend(synthesis: onnx.ModelProto, faces: FaceLatents) -> onnx.ModelProt
     graph = GraphWriter("bend")
     plain = graph.node("MatMul", graph.node("Sub", "w", mean), reading)
     graph.node("Add", graph.node("MatMul", graph.node("Tanh", plain), drawing), mean, name="own_w")
-    shape = ["N", 1, len(mean)]
+    shape: list[str | int | None] = ["N", 1, len(mean)]
     bend = graph.model(
         [helper.make_tensor_value_info("w", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("own_w", TensorProto.FLOAT, shape)],

@@ -55,6 +55,9 @@ class Seen:
                 assert left > 0, f"waited {DEADLINE_S} s; saw {self.messages[-5:]}"
                 self._changed.wait(min(left, 0.1))
 
+    def wait_for_frames(self, n: int) -> None:
+        self.wait(lambda: len(self.frames()) >= n)
+
 
 class Rig:
     """A service and the two streams it reads."""
@@ -286,7 +289,7 @@ def test_a_failure_in_one_stage_is_said_and_neither_stops_nor_loses_anything_els
         for i in range(3):
             r.trial(f"face-{i:04d}", 400 + 400 * i)
             # A trial's newest window is always rendered: three trials, seen one after the other, give each stage three.
-            r.seen.wait(lambda due=9 * (i + 1): len(r.seen.frames()) >= due - lost)
+            r.seen.wait_for_frames(9 * (i + 1) - lost)
         r.seen.wait(lambda: service.progress.windows_due == 27)
         assert len(calls) >= 3
         # The last samples belong to no window; a service that is closed while they are on their way has not lost them.

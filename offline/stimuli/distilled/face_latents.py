@@ -44,7 +44,7 @@ class FaceLatents:
     @property
     def drawing(self) -> NDArray[np.float64]:
         """What a plain parameter adds to a stimulus' w, (parameter, latent): the smallest that is read as it."""
-        return np.linalg.pinv(self.stimulus_reading).T
+        return np.asarray(np.linalg.pinv(self.stimulus_reading).T, dtype=np.float64)
 
     @property
     def reading(self) -> NDArray[np.float64]:

@@ -80,5 +80,5 @@ def test_statistics_tell_a_fitting_mapping_from_another(fitted):
     other = Mapping(mapping.spec)
     other.load_state_dict(mapping.state_dict())
     with torch.no_grad():
-        other.fc0.weight.mul_(1.5)
+        other.get_parameter("fc0.weight").mul_(1.5)
     assert statistics(other, stimuli, faces, 1000)["bend_error"] > 0.05

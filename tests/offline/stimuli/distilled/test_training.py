@@ -98,7 +98,8 @@ def test_a_loss_that_is_no_number_ends_the_training(tiny, blobs, tmp_path):
 
 def test_minutes_are_used_up_by_active_time(tiny, blobs, tmp_path):
     training = Training(tiny, blobs, tmp_path, Budget(minutes=0.01))
-    began, progress = time.monotonic(), []
+    progress: list[float] = []
+    began = time.monotonic()
     assert training.run(progress.append)
     assert 0.6 <= training.seconds <= time.monotonic() - began
     assert len(progress) == training.step
