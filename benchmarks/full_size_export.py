@@ -109,20 +109,16 @@ def _torch(name: str, folder: Path, half: bool) -> dict[str, Any]:
 def _onnxruntime(name: str, folder: Path, half: bool) -> dict[str, Any]:
     import onnxruntime
 
-    def opened(file: str) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = ["CPUExecutionProvider"]
-        return onnxruntime.InferenceSession(str(folder / file), options, providers=providers)
+    from offline.export.cpu_session import cpu_session
 
     wanted = np.load(folder / "wanted.npz")
     feed: dict[str, Any] = {"z": wanted["z"], "psi": np.array(0.7, np.float32)}
-    mapping = opened("mapping.onnx")
+    mapping = cpu_session(folder / "mapping.onnx", threads=0)
     if "class_id" in [one.name for one in mapping.get_inputs()]:
         feed["class_id"] = np.array([7])
     w = mapping.run(None, feed)[0]
     began = time.perf_counter()
-    synthesis = opened("synthesis.onnx")
+    synthesis = cpu_session(folder / "synthesis.onnx", threads=0)
     loaded = time.perf_counter()
     times = []
     for _ in range(3):

@@ -176,14 +176,13 @@ def environment(threads: int) -> dict[str, Any]:
 
 
 def sgemm_peak(threads: int) -> float:
-    """Return what torch reaches on this machine with a product of 1024 x 1024 matrices, GFLOP/s (best of 30)."""
+    """Return the profiler's measurement, GFLOP/s; in a process of its own, for this one holds no torch."""
     code = (
-        "import time, torch; torch.set_num_threads({0}); a = torch.randn(1024, 1024); a @ a; best = 9.0\n"
-        "for _ in range(30):\n t = time.perf_counter(); a @ a; best = min(best, time.perf_counter() - t)\n"
-        "print(2 * 1024**3 / best / 1e9)"
+        "from offline.export.stylegan.device_peaks import sgemm_gflop_per_s as measured\n"
+        f"print(measured({threads}))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code.format(threads)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     return float(run.stdout)
 

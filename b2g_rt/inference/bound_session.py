@@ -111,8 +111,7 @@ class BoundSession:
             # The copy may be on another stream than the run.
             self._binding.synchronize_inputs()
         self.session.run_with_iobinding(self._binding)
-        # On the CPU numpy() is a view of the bound buffer, which the next run overwrites.
-        return {name: np.array(value.numpy()) for name, value in self._outputs.items()}
+        return {name: _kept(value.numpy()) for name, value in self._outputs.items()}
 
     def _open(
         self,
@@ -162,6 +161,11 @@ class BoundSession:
         elif waited_s - self._logged_s >= LOG_EVERY_S:
             self._logged_s = waited_s
             LOG.warning("%s", text)
+
+
+def _kept(output: NDArray[Any]) -> NDArray[Any]:
+    # Of a bound buffer on the CPU numpy() is a view, which the next run overwrites; of one on a GPU a copy already.
+    return output if output.flags.owndata else output.copy()
 
 
 def _nodes(session: Any) -> dict[str, int]:

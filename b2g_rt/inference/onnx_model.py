@@ -10,17 +10,19 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from b2g_rt.errors import ProviderError
 from b2g_rt.inference.bound_session import BoundSession
-from b2g_rt.inference.onnx_file import OnnxFacts, read_facts
+from b2g_rt.inference.onnx_file import read_facts
 from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings, candidates
 from b2g_rt.inference.session_checks import Arrays, TensorSpec
 
 LOG = logging.getLogger(__name__)
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,13 @@ class OnnxModel:
 
         self.path = path
         facts = read_facts(path)
-        self._bound, captured = _first_that_works(path, settings, inputs, outputs, facts, waiting)
+
+        def opened(kind: str, capture: bool) -> BoundSession:
+            return BoundSession(
+                path, settings, kind, inputs, outputs, facts, capture=capture, waiting=waiting
+            )
+
+        self._bound, captured = first_that_works(path, settings, opened)
         self._session = self._bound.session
         self.record = SessionRecord(
             asked=settings.request,
@@ -124,32 +132,42 @@ class OnnxModel:
         return self._bound.run(inputs)
 
 
-def _first_that_works(
-    path: Path,
-    settings: ProviderSettings,
-    inputs: Mapping[str, TensorSpec],
-    outputs: Mapping[str, TensorSpec],
-    facts: OnnxFacts,
-    waiting: Callable[[str], None] | None,
-) -> tuple[BoundSession, bool]:
-    """Return the session, and whether it is a captured graph."""
+def first_that_works(
+    path: Path, settings: ProviderSettings, opened: Callable[[str, bool], Opened]
+) -> tuple[Opened, bool]:
+    """Decide which provider serves a model, and whether with a CUDA graph.
 
-    def opened(kind: str, *, capture: bool) -> BoundSession:
-        return BoundSession(
-            path, settings, kind, inputs, outputs, facts, capture=capture, waiting=waiting
-        )
+    Parameters
+    ----------
+    path : Path
+        The model's file, for messages.
+    settings : ProviderSettings
+    opened : callable
+        ``opened(kind, capture)`` gives a session that has run, or raises ``ProviderError``.
 
+    Returns
+    -------
+    session
+        Of the first kind that can be had; without a graph where only that can.
+    bool
+        Whether its runs are replays of a graph.
+
+    Raises
+    ------
+    ProviderError
+        The last one's, where none can be had.
+    """
     failed: ProviderError | None = None
     for kind in candidates(settings.request):
         no_graph = ""
         if settings.cuda_graph and kind != "cpu":
             try:
-                return opened(kind, capture=True), True
+                return opened(kind, True), True
             except ProviderError as error:
                 # As text: the error itself would keep the session's memory.
                 no_graph = str(error)
         try:
-            session = opened(kind, capture=False)
+            session = opened(kind, False)
         except ProviderError as error:
             failed = error
             if settings.request == "auto":

@@ -73,6 +73,8 @@ def profile_generator(
         typer.echo(text)
         return
     print_profile(console, figures)
+    if inferred := _unverified(generator):
+        say(f"{generator}: inferred, not compared with a file: {inferred}")
     if json_:
         try:
             json_.write_text(text + "\n", encoding="utf-8")
@@ -81,6 +83,12 @@ def profile_generator(
                 f"--json {json_}: {error.strerror}, expected a file that can be written."
             ) from None
         say(f"written: {json_}")
+
+
+def _unverified(name: str) -> str:
+    from offline.stimuli.stylegan.published import NETWORKS
+
+    return "" if name not in NETWORKS or Path(name).is_dir() else NETWORKS[name].unverified
 
 
 def _synthesis(name: str) -> Synthesis:

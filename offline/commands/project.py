@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from offline.stimuli.projection.result_file import ProjectedPictures
     from offline.stimuli.projection.targets import Photograph
 
-CPU_BATCH, CUDA_BATCH = 4, 8
+FUSED_FROM_PX = 64
+"""Resolution from which the compilation of fused activations, some seconds, is worth its time."""
 
 
 def project(
@@ -59,7 +60,7 @@ def project(
     batch: Annotated[
         int | None,
         typer.Option(
-            help=f"Pictures at a time. Default: {CPU_BATCH} on the CPU, {CUDA_BATCH} on CUDA.",
+            help="Pictures at a time, which memory grows with. Default: 1 (1024 px) to 4, CUDA: to 8.",
             min=1,
         ),
     ] = None,
@@ -84,7 +85,9 @@ def project(
     from offline.stimuli.devices import device_named
     from offline.stimuli.generators import open_generator
     from offline.stimuli.projection.batches import Projection, project_all
+    from offline.stimuli.projection.memory import default_batch
     from offline.stimuli.projection.optimise import projection_settings
+    from offline.stimuli.stylegan.filtered_activation import use_fused_activations
 
     settings = projection_settings(
         per_layer=per_layer,
@@ -95,12 +98,15 @@ def project(
         seed=seed,
     )
     used = device_named(device)
+    opened = open_generator(generator).to(used)
+    if used.type == "cpu" and opened.resolution >= FUSED_FROM_PX:
+        use_fused_activations(opened.synthesis)
     projection = Projection(
-        open_generator(generator).to(used),
+        opened,
         photographs,
         _classes(photographs, class_id, classes),
         settings,
-        batch or (CPU_BATCH if used.type == "cpu" else CUDA_BATCH),
+        batch or default_batch(opened.resolution, used),
     )
     found = _run(projection, project_all, out, str(used))
     _tell(found, len(photographs), out)

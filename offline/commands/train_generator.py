@@ -26,7 +26,7 @@ def train_generator(
     ] = None,
     minutes: Annotated[
         float, typer.Option(help="How long to train, active minutes in all.", min=0.01)
-    ] = 80.0,
+    ] = 85.0,
     work: Annotated[
         Path | None,
         typer.Option(help="Folder of the checkpoint. Default: the --out directory's name + -work."),
@@ -39,12 +39,12 @@ def train_generator(
         str, typer.Option("--of", help="Without --out: the generator on the sheets.")
     ] = SHEETS_OF,
 ) -> None:
-    """Train a small StyleGAN3 network to draw what the procedural face renderer draws, from the same w.
+    """Train a small StyleGAN3 network to draw what the procedural face renderer draws.
 
     It takes --minutes on two cores; Ctrl-C keeps the checkpoint, and the same command goes on from there. The result
     is an ordinary generator: export-generator, synthesize and project take its directory.
 
-    Example: b2g-offline train-generator --out generators/faces --minutes 80
+    Example: b2g-offline train-generator --out generators/faces --minutes 85
     """
     if out is None and sheets is None:
         raise ConfigError("train-generator: neither --out nor --sheets, expected one of them.")

@@ -13,7 +13,6 @@ size on disk, all sums in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,8 @@ from offline.decoding.decoder import LinearDecoder
 from offline.decoding.smoothing import SmoothedDecoder
 from offline.decoding.stepping import Decodes, decode_trials
 from offline.export.attention_onnx import attention_graph
+from offline.export.cpu_session import cpu_session
 from offline.export.decoder_graph import Graph
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Decoder = LinearDecoder | SmoothedDecoder | AttentionDecoder
 
@@ -78,18 +75,6 @@ def _add_smoothing(graph: Graph, decoder: SmoothedDecoder) -> None:
     moved = graph.node("Add", [graph.node("Add", [kept, gained], "partly"), backed], "smoothed")
     graph.node("Concat", [moved, apart], "next_state", axis=1)
     graph.node("Add", [mean, moved], "latent")
-
-
-def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on the CPU, one thread, no spinning: as the live service does without a GPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 class OnnxDecoder:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from b2g_rt.contracts.bundle import ImageShape
 from b2g_rt.errors import BundleError
 from b2g_rt.simulation.macaque import Macaque
-from offline.export.decoder_onnx import cpu_session
+from offline.export.cpu_session import cpu_session
 from offline.stages import Stage
 from offline.stimuli.faces.face_reading import face_reading
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from b2g_rt.errors import GeneratorError
+from offline.stimuli.stylegan.mapping import nearest, truncated
 
 if TYPE_CHECKING:
     from b2g_rt.simulation.latent_space import LatentSpace
@@ -92,8 +93,8 @@ class LinearMapping(nn.Module):
         w = z @ self.basis  # (N, w_dim), about the mean
         if centroids is not None:
             w = w + self.w_avg
-            near = centroids[torch.cdist(w, centroids).argmin(dim=1)]
-            return (near + psi * (w - near)).unsqueeze(1)
+            return truncated(w, nearest(w, centroids), psi).unsqueeze(1)
+        # About the mean already, so nothing is taken off it first.
         return (self.w_avg + psi * w).unsqueeze(1)
 
 

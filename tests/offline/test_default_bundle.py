@@ -19,6 +19,7 @@ from offline.export.distilled_bundle import NAME as DISTILLED_BUNDLE
 from offline.export.generator_onnx import OnnxGenerator
 from offline.export.source_hashes import distilled_sources, source_hashes
 from offline.recordings.simulated_sessions import simulated_recording
+from offline.stimuli.distilled.face_latents import shipped_face_latents
 from offline.stimuli.generators import DISTILLED, open_generator
 from offline.stimuli.stylegan.generator import to_uint8
 
@@ -74,7 +75,8 @@ def test_the_distilled_bundle_is_the_default_one_with_the_networks_pictures():
     # Not only the file that was shipped: the weights that were shipped.
     w = default.stimuli.latent[:3]
     with torch.no_grad():
-        drawn = to_uint8(open_generator(DISTILLED).synthesis(torch.from_numpy(w)[:, None])).numpy()
+        own = torch.from_numpy(shipped_face_latents().of_stimuli(w)).float()
+        drawn = to_uint8(open_generator(DISTILLED).synthesis(own[:, None])).numpy()
     assert np.abs(drawn.astype(int) - generator.render(w).astype(int)).max() <= 1
 
 

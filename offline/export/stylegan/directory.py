@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from b2g_rt.errors import ConfigError, GeneratorError
+from offline.export.cpu_session import PROVIDER
 from offline.export.stylegan.graph_writer import OPSET
 from offline.export.stylegan.mapping_graph import mapping_model
 from offline.export.stylegan.model import synthesis_model
-from offline.export.stylegan.parity import PROVIDER, Worst, compared
+from offline.export.stylegan.parity import Worst, compared
 from offline.stages import Stage
 from offline.stimuli.stylegan.synthesis import Synthesis
 from offline.whole_files import file_sha256

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from b2g_rt.errors import GeneratorError
+from offline.export.cpu_session import cpu_session
 from offline.stages import Stage
 from offline.stimuli.stylegan.generator import to_uint8
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 TOLERANCE = 2e-4  # of w, and of pictures in float32, in SDs
 HALF_TOLERANCE = 5e-2  # of pictures in float16, in their SDs
 LEVELS = 2  # of pictures as bytes, in grey levels, beside what the tolerance comes to
-PROVIDER = "CPUExecutionProvider"
 SEED = 0
 LARGE = 512  # px; pictures of this size are compared one at a time
 
@@ -160,14 +160,8 @@ def compared(
 
 
 def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on the CPU provider; idle threads do not spin."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Memory of a session that runs a few times only is not kept for the next run.
-    options.enable_cpu_mem_arena = False
-    return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+    """Open an exported file on all cores of the CPU, for a few runs."""
+    return cpu_session(path, threads=0, keeps_memory=False)
 
 
 def _w(

@@ -65,7 +65,7 @@ class AxisPlan:
     out : Span
         Samples of the layer's output that are made.
     low : Span
-        Samples after the convolution that are read, of ``in_size + conv_kernel - 1``.
+        Samples after the convolution that are read, of ``LayerSpec.convolved_size``.
     read : Span
         Samples of the layer's input that are read.
     conv_pad : tuple of int
@@ -120,7 +120,7 @@ def axis_plan(spec: LayerSpec, padding: int, out: Span) -> AxisPlan:
                 stride * q_last + ahead // shared + 1,
             )
         )
-    size = spec.in_size + spec.conv_kernel - 1
+    size = spec.convolved_size
     lo = max(0, min(-(-first // insertion) for _, _, first, _ in found))
     hi = min(size, max((end - 1) // insertion + 1 for _, _, _, end in found))
     # A spec whose output reads padding alone still gets a sample to read.

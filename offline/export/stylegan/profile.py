@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-INPUT, REST = "input", "rest"
+from offline.stimuli.stylegan.costs import INPUT
+
+REST = "rest"
 PARTS = ("style", "mixing", "up", "activation", "down", "layout")
 """As measured: ``up`` includes the leaky ReLU, which is fused and gives the convolution its name; ``activation`` is the
 clamp; ``layout`` are reorders."""

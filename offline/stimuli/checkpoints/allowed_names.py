@@ -24,7 +24,8 @@ DTYPE = "numpy.dtype"
 ARRAYS = frozenset(f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core"))
 SCALARS = frozenset(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core"))
 ARRAY_BUFFERS = frozenset(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core"))
-# StyleGAN-XL's training writes its files by dill, which stores arrays this way.
+# How dill 0.3 stores numpy arrays, by its source. Programs that descend from StyleGAN-XL's training save with dill; of
+# the published files none was at hand to see whether it holds such an array.
 DILL_ARRAY = "dill._dill._create_array"
 SETS = frozenset({"builtins.set", "builtins.frozenset"})
 SIZE = "torch.Size"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from b2g_rt.simulation.latent_space import LatentSpace
+from offline.stimuli.distilled.face_latents import GAIN, FaceLatents
 from offline.stimuli.distilled.losses import sharpness
 from offline.stimuli.peak_signal_to_noise import psnr_db
 
@@ -21,12 +21,12 @@ LATENTS_SEED = 77
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Pictures of two generators from the same w, compared.
+    """Pictures of the same faces by two generators, compared.
 
     Attributes
     ----------
     psi : float
-        Truncation of w: 1 stimuli, .7 the docs' faces, .5 about as decoded ones.
+        Truncation of the small generator's w: 1 stimuli, .7 the docs' faces, .5 about as decoded ones.
     psnr_db, psnr_worst_db : float
         Mean over pictures, and the worst.
     sharpness : float
@@ -42,12 +42,23 @@ class Likeness:
     variety: float
 
 
-def latents(space: LatentSpace, n: int, psi: float, seed: int = LATENTS_SEED) -> Tensor:
-    """Draw w about the mean, shrunk by psi, (n, 1, latent)."""
-    w = space.draw(np.random.default_rng(seed), n)
-    mean = space.mean.astype(np.float32)
-    shrunk: NDArray[np.float32] = mean + np.float32(psi) * (w - mean)
-    return torch.from_numpy(shrunk).unsqueeze(1)
+def paired_latents(
+    faces: FaceLatents, n: int, psi: float, seed: int = LATENTS_SEED
+) -> tuple[Tensor, Tensor]:
+    """Draw faces for both generators: w of the small one, truncated by psi, and w of the renderer that shows the same.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Each float32, (n, 1, latent).
+    """
+    plain = np.random.default_rng(seed).standard_normal((n, len(GAIN)))
+    s = psi * np.tanh(GAIN * plain)
+    return _rows(faces.of_bent(s)), _rows(faces.to_stimuli(s))
+
+
+def _rows(w: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(w.astype(np.float32)).unsqueeze(1)
 
 
 @torch.no_grad()
@@ -57,7 +68,7 @@ def pictures(synthesis: nn.Module, w: Tensor) -> Tensor:
 
 
 def likeness(found: Tensor, wanted: Tensor, psi: float) -> Likeness:
-    """Compare pictures (N, 3, row, col) of the same w."""
+    """Compare pictures (N, 3, row, col) of the same faces."""
     each = psnr_db(found, wanted)
     return Likeness(
         psi=psi,

@@ -1,11 +1,10 @@
-"""The mapping network of the small generator: an ordinary one of two layers that reproduces the stimuli's w exactly.
+"""The mapping network of the small generator: ordinary layers whose weights are computed, not trained.
 
-The simulated stimuli's latents are linear in z: ``w = mean + (z * sd) @ basis``. Two layers with leaky ReLUs of slope
-0.2 and gain sqrt(2) can be linear: the second turns the first one's kink back,
+The first layer's leaky ReLUs are the kinks of a broken line that follows each parameter's tanh. The second sums them
+up, and the last turns the second one's own kink back: with slope 0.2 and gain sqrt(2),
 
-    sqrt(2) f(-2.5 sqrt(2) f(-w)) = w,    f(x) = max(x, 0.2 x),
+    sqrt(2) f(-2.5 sqrt(2) f(-w)) = w,    f(x) = max(x, 0.2 x).
 
-so nothing has to be trained. Only z's normalisation remains: |w - mean| varies less than for a z of any length.
 Must not know pictures.
 """
 
@@ -13,75 +12,119 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from b2g_rt.simulation.latent_space import LatentSpace
-from offline.stimuli.stylegan.mapping import GAIN, SLOPE, FullyConnected, Mapping
+from offline.stimuli.distilled.face_latents import GAIN, FaceLatents, bent_sd
+from offline.stimuli.stylegan.mapping import GAIN as LAYER_GAIN
+from offline.stimuli.stylegan.mapping import SLOPE, FullyConnected, Mapping
+
+N_LAYERS = 3
+KINKS = (0.0, 0.3, 0.65, 1.05, 1.55, 2.3)
+"""Places of the broken line's corners, in SD of a parameter; both signs."""
+
+
+def bent(parameters: Tensor) -> Tensor:
+    """Return face parameters (N, parameter) as the renderer saturates them, within -1..1."""
+    return torch.tanh(parameters * torch.from_numpy(GAIN).to(parameters))
+
+
+def broken_line(gain: float, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Fit ``tanh(gain x)``, x standard normal: weights of ``f(x - place)`` and what is added, least squares.
+
+    Parameters
+    ----------
+    gain : float
+    places : float64, (kink,)
+
+    Returns
+    -------
+    (float64 (kink,), float)
+    """
+    x = np.linspace(-5, 5, 2001)
+    # Rare values count too: far out the line must not run away.
+    trust = np.sqrt(np.exp(-x * x / 2) + 0.02)
+    kinked = x[:, None] - places
+    columns = np.column_stack([np.maximum(kinked, SLOPE * kinked), np.ones_like(x)])
+    found = np.linalg.lstsq(columns * trust[:, None], np.tanh(gain * x) * trust, rcond=None)[0]
+    return found[:-1], float(found[-1])
 
 
 @torch.no_grad()
-def make_linear(mapping: Mapping, latents: LatentSpace) -> None:
-    """Set a mapping's weights and ``w_avg`` such that w is linear in the normalised z.
+def make_bent(mapping: Mapping, stimuli: LatentSpace, faces: FaceLatents) -> None:
+    """Set a mapping's weights and ``w_avg`` such that z gives the face that the stimuli's latent space gives it.
 
     Parameters
     ----------
     mapping : Mapping
-        Two layers, z_dim and w_dim those of the latent space; changed.
-    latents : LatentSpace
+        Of ``N_LAYERS`` layers, z_dim the components of the latent space; changed.
+    stimuli : LatentSpace
+    faces : FaceLatents
     """
-    basis = torch.from_numpy(latents.sd[:, None] * latents.basis)  # (z, latent)
-    mean = torch.from_numpy(latents.mean)
-    first, second = mapping.fc0, mapping.fc1
-    _set(first, -basis.t(), -mean)
-    # Back through both kinks: 1 = GAIN * SLOPE * factor * GAIN.
-    factor = 1.0 / (GAIN * GAIN * SLOPE)
-    _set(second, -factor * torch.eye(len(mean), dtype=torch.float64), torch.zeros_like(mean))
-    mapping.w_avg.copy_(mean)
+    places = np.array(sorted({sign * place for place in KINKS for sign in (-1, 1)}))
+    n_parameters, n_kinks = len(GAIN), len(places)
+    # Plain parameters of z: (parameter, component).
+    plain = faces.stimulus_reading @ (stimuli.sd[:, None] * stimuli.basis).T
+    layers = [getattr(mapping, f"fc{i}") for i in range(N_LAYERS)]
+    width = layers[0].weight.shape[0]
+    first, places_at = np.zeros((width, plain.shape[1])), np.zeros(width)
+    summed, added = np.zeros((width, n_parameters)), np.zeros(n_parameters)
+    for j in range(n_parameters):
+        rows = slice(j * n_kinks, (j + 1) * n_kinks)
+        first[rows], places_at[rows] = plain[j], places
+        summed[rows, j], added[j] = broken_line(GAIN[j], places)
+    to_latent = faces.drawing / bent_sd()[:, None]  # (parameter, latent)
+    _set(layers[0], first, -places_at)
+    _set(layers[1], -(summed @ to_latent).T / LAYER_GAIN, -(faces.mean + added @ to_latent))
+    # Back through both kinks: 1 = LAYER_GAIN * SLOPE * factor * LAYER_GAIN.
+    factor = 1.0 / (LAYER_GAIN * LAYER_GAIN * SLOPE)
+    _set(layers[2], -factor * np.eye(len(faces.mean)), np.zeros(len(faces.mean)))
+    mapping.w_avg.copy_(torch.from_numpy(faces.mean))
 
 
-def _set(layer: object, weight: Tensor, bias: Tensor) -> None:
+def _set(layer: object, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:
     assert isinstance(layer, FullyConnected)  # noqa: S101
-    layer.weight.copy_(weight / layer.weight_gain)
-    layer.bias.copy_(bias / layer.bias_gain)
+    layer.weight.copy_(torch.from_numpy(weight / layer.weight_gain))
+    layer.bias.copy_(torch.from_numpy(bias / layer.bias_gain))
 
 
 @torch.no_grad()
 def statistics(
-    mapping: Mapping, latents: LatentSpace, reading: Tensor, n: int = 20000
+    mapping: Mapping, stimuli: LatentSpace, faces: FaceLatents, n: int = 20000
 ) -> dict[str, float]:
-    """Return how far drawn w are from the latent space's, for the provenance.
+    """Return how far drawn w are from what they should be, for the provenance.
 
     Parameters
     ----------
     mapping : Mapping
-    latents : LatentSpace
-    reading : Tensor, float32, (parameter, latent)
+    stimuli : LatentSpace
+    faces : FaceLatents
     n : int
         Latents drawn.
 
     Returns
     -------
     dict
-        ``linear_error``: largest |w - (mean + (z' * sd) @ basis)| over the SD of w, z' being z normalised;
-        ``parameter_sd_min`` and ``_max``: of the face parameters, 1 over the stimuli;
-        ``parameter_correlation_max``: between two of them; ``mean_error``: |mean w - w_avg| over |w - w_avg|.
+        ``bend_error``: RMS difference of the bent parameters from those of the stimuli's w of the same, normalised z;
+        ``bend_error_max``: the largest; ``parameter_sd_min`` and ``_max``: SD of the bent parameters over that wanted;
+        ``mean_error``: |mean w - w_avg| over |w - w_avg|.
     """
-    z = torch.randn((n, len(latents.sd)), generator=torch.Generator().manual_seed(0))
-    w = mapping(z)[:, 0].double()  # (N, latent)
+    z = torch.randn((n, len(stimuli.sd)), generator=torch.Generator().manual_seed(0))
+    about = (mapping(z)[:, 0] - mapping.w_avg).double().numpy()  # (N, latent)
+    found = about @ faces.reading.T
     length = z.double().square().mean(dim=1, keepdim=True).sqrt()
-    scaled = z.double() / length * torch.from_numpy(latents.sd)
-    linear = torch.from_numpy(latents.mean) + scaled @ torch.from_numpy(latents.basis)
-    about = w - mapping.w_avg.double()
-    parameters = about @ reading.double().t()
-    sd = parameters.std(dim=0)
-    correlations = torch.corrcoef(parameters.t()) - torch.eye(len(sd))
+    w = stimuli.mean + ((z.double() / length).numpy() * stimuli.sd) @ stimuli.basis
+    wanted = np.tanh(GAIN * ((w - faces.mean) @ faces.stimulus_reading.T))
+    sd = found.std(axis=0) / bent_sd()
     return {
-        "linear_error": float((w - linear).abs().max() / w.std()),
+        "bend_error": float(np.sqrt(np.mean((found - wanted) ** 2))),
+        "bend_error_max": float(np.abs(found - wanted).max()),
         "parameter_sd_min": float(sd.min()),
         "parameter_sd_max": float(sd.max()),
-        "parameter_correlation_max": float(correlations.abs().max()),
         "mean_error": float(
-            about.mean(dim=0).norm() / math.sqrt(float(about.square().sum(1).mean()))
+            np.linalg.norm(about.mean(axis=0)) / math.sqrt(np.mean(np.sum(about**2, axis=1)))
         ),
     }

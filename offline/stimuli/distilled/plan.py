@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from offline.stimuli.stylegan.schedule import Widths, stylegan3
-from offline.stimuli.stylegan.specification import GeneratorSpec
+from offline.stimuli.stylegan.specification import GeneratorSpec, MappingSpec
 
 NAME = "distilled-faces"
 
@@ -101,8 +101,8 @@ class Plan:
         Phase(32, 0.03, 16, (3e-3, 3e-3), (0.3, 1.1), (0.3, 1.1)),
         Phase(64, 0.06, 8, (3e-3, 3e-3), (0.3, 1.1), (0.3, 1.1)),
         Phase(64, 0.21, 8, (3e-3, 2e-3), (0.05, 0.3), (0.2, 0.7), 2.0),
-        Phase(128, 0.23, 4, (3e-3, 2e-3), (0.1, 0.5), (0.25, 0.9), 5.0),
-        Phase(128, 0.47, 4, (2e-3, 2e-5), (0.25, 0.9), (0.25, 0.9), 5.0),
+        Phase(128, 0.23, 4, (3e-3, 2e-3), (0.1, 0.5), (0.25, 0.85), 5.0),
+        Phase(128, 0.47, 4, (2e-3, 2e-5), (0.25, 0.85), (0.25, 0.85), 5.0),
     )
     losses: LossWeights = LossWeights()
     warm_up_steps: int = 60
@@ -114,7 +114,7 @@ class Plan:
 
     def specification(self, w_dim: int = 512) -> GeneratorSpec:
         """Return the generator's specification."""
-        return stylegan3(NAME, self.widths, w_dim=w_dim)
+        return stylegan3(NAME, self.widths, w_dim=w_dim, mapping=MappingSpec(n_layers=3))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from offline.stimuli.distilled.evaluation import Likeness, latents, likeness, pictures
-from offline.stimuli.distilled.latent_mapping import make_linear, statistics
+from offline.stimuli.distilled.evaluation import Likeness, likeness, paired_latents, pictures
+from offline.stimuli.distilled.face_latents import shipped_face_latents
+from offline.stimuli.distilled.latent_mapping import make_bent, statistics
 from offline.stimuli.distilled.sheets import sheet
 from offline.stimuli.distilled.training import Training
 from offline.stimuli.distilled.training_network import baked
@@ -31,24 +32,21 @@ SHEET_SEED = 12
 def finished(training: Training) -> tuple[Generator, dict[str, float]]:
     """Return the generator that a training has arrived at, and how well its mapping fits."""
     from b2g_rt.simulation.from_record import faces_macaque
-    from offline.stimuli.faces.face_reading import face_reading
 
-    macaque = faces_macaque()
-    reading = torch.from_numpy(face_reading(macaque))
-    generator = baked(training.averaged(), torch.from_numpy(macaque.latents.mean), reading)
-    make_linear(generator.mapping, macaque.latents)
-    return generator.eval(), statistics(generator.mapping, macaque.latents, reading)
+    faces, stimuli = shipped_face_latents(), faces_macaque().latents
+    mean, reading = (torch.from_numpy(array) for array in (faces.mean, faces.reading))
+    generator = baked(training.averaged(), mean, reading)
+    make_bent(generator.mapping, stimuli, faces)
+    return generator.eval(), statistics(generator.mapping, stimuli, faces)
 
 
 def compared(generator: Generator, n: int = N_COMPARED) -> list[Likeness]:
     """Compare with the procedural renderer at several truncations."""
-    from b2g_rt.simulation.from_record import faces_macaque
-
-    space, renderer = faces_macaque().latents, procedural_faces().synthesis
+    faces, renderer = shipped_face_latents(), procedural_faces().synthesis
     found = []
     for psi in PSIS:
-        w = latents(space, n, psi)
-        found.append(likeness(pictures(generator.synthesis, w), pictures(renderer, w), psi))
+        own, same = paired_latents(faces, n, psi)
+        found.append(likeness(pictures(generator.synthesis, own), pictures(renderer, same), psi))
     return found
 
 
@@ -105,9 +103,7 @@ def draw_sheets(distilled: PictureGenerator, folder: Path) -> list[Path]:
         The files.
     """
     procedural = procedural_faces()
-    from b2g_rt.simulation.from_record import faces_macaque
-
-    w = latents(faces_macaque().latents, 40, 0.7, SHEET_SEED)
+    w, same = paired_latents(shipped_face_latents(), 40, 0.7, SHEET_SEED)
     drawn = to_uint8(pictures(distilled.synthesis, w)).numpy()
     files = [
         folder / name
@@ -125,7 +121,7 @@ def draw_sheets(distilled: PictureGenerator, folder: Path) -> list[Path]:
 
     pairs = []
     for i in (0, 8):
-        pairs.append(to_uint8(pictures(procedural.synthesis, w[i : i + 8])).numpy())
+        pairs.append(to_uint8(pictures(procedural.synthesis, same[i : i + 8])).numpy())
         pairs.append(drawn[i : i + 8])
     sheet(pairs, files[2])
     return files

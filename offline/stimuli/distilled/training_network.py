@@ -1,8 +1,9 @@
 """The network as it is trained: on face parameters instead of latents, and growing.
 
-Its affine layers see the 44 face parameters; since these are read linearly from w, the layers become ordinary ones of
-w afterwards (``baked``), and the result draws from the same w as the procedural renderer. While only the first layers
-exist, a temporary layer reads the picture off the last of them. Must not know how it is trained.
+Its affine layers see the 44 face parameters, saturated as the renderer saturates them (``bent``): affine layers cannot
+bend, and to do it further up cost the network most of what it had. The mapping bends instead (``latent_mapping``), w is
+linear in the bent parameters, and the layers become ordinary ones of w afterwards (``baked``). While only the first
+layers exist, a temporary layer reads the picture off the last of them. Must not know how it is trained.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from offline.stimuli.distilled.latent_mapping import bent
 from offline.stimuli.distilled.plan import Plan
 from offline.stimuli.faces.face_parameters import PARAMETERS
 from offline.stimuli.stylegan.filtered_activation import use_fused_activations
@@ -52,6 +54,7 @@ class TrainingNetwork(nn.Module):
     @torch.no_grad()
     def _begin(self, parameters: Tensor, style_scale: float) -> None:
         """Weaken the styles, and fix each layer's input gain such that its input has unit power."""
+        parameters = bent(parameters)
         x = self.synthesis.input(parameters)
         for layer in self.synthesis.layers:
             layer.affine.weight.mul_(style_scale)
@@ -64,6 +67,7 @@ class TrainingNetwork(nn.Module):
         Parameters
         ----------
         parameters : Tensor, float32, (N, parameter)
+            As the renderer takes them, not bent.
         rate : int
             Of a phase.
 
@@ -71,6 +75,7 @@ class TrainingNetwork(nn.Module):
         -------
         Tensor, float32, (N, 3, row, col)
         """
+        parameters = bent(parameters)
         if rate == self.plan.phases[-1].rate:
             picture: Tensor = self.synthesis(parameters.unsqueeze(1))
             return picture
@@ -85,13 +90,14 @@ class TrainingNetwork(nn.Module):
 
 @torch.no_grad()
 def baked(network: TrainingNetwork, latent_mean: Tensor, reading: Tensor) -> Generator:
-    """Return the generator that draws from w what the network draws from ``(w - mean) @ reading.T``.
+    """Return the generator that draws from w what the network draws from bent parameters read off w.
 
     Parameters
     ----------
     network : TrainingNetwork
     latent_mean : Tensor, (latent,)
     reading : Tensor, (parameter, latent)
+        Bent parameters are ``(w - mean) @ reading.T``, see ``latent_mapping.FaceLatents.reading``.
 
     Returns
     -------

@@ -97,6 +97,7 @@ def descend(
     first_idx: int,
     last_idx: int,
     done: Callable[[int], None],
+    at_once: int,
 ) -> Tensor:
     """Do the steps of a half-open range, in place; return the loss at each, (step, N).
 
@@ -108,23 +109,31 @@ def descend(
     first_idx, last_idx : int
     done : callable
         Told of every step.
+    at_once : int
+        Pictures whose gradient is kept in memory together.
     """
     resolution = problem.target.shape[-1]
+    parts = torch.arange(len(state.u), device=state.u.device).split(at_once)
     losses = []
     for i in range(first_idx, last_idx):
         objective = descent.objective(i, resolution)
-        u = state.u.detach().requires_grad_()
-        picture = problem.draw(u)
-        objective = objective.relaxed(picture, problem.target)
-        loss = objective.loss(picture, problem.target, u)
-        (gradient,) = torch.autograd.grad(loss.sum(), u)
-        losses.append(loss.detach())
+        found = [_loss_and_gradient(problem.part(p), objective, state.u[p]) for p in parts]
+        losses.append(torch.cat([loss for loss, _ in found]))
+        gradient = torch.cat([g for _, g in found])
         # A picture that draws no numbers for one step must not poison the running means.
         gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         state.mean = BETAS[0] * state.mean + (1 - BETAS[0]) * gradient
         state.square = BETAS[1] * state.square + (1 - BETAS[1]) * gradient.square()
         mean = state.mean / (1 - BETAS[0] ** (i + 1))
         square = state.square / (1 - BETAS[1] ** (i + 1))
-        state.u = u.detach() - descent.rate_at(i) * mean / (square.sqrt() + 1e-12)
+        state.u = state.u - descent.rate_at(i) * mean / (square.sqrt() + 1e-12)
         done(1)
     return torch.stack(losses) if losses else problem.target.new_zeros((0, len(problem.target)))
+
+
+def _loss_and_gradient(problem: Problem, objective: Objective, u: Tensor) -> tuple[Tensor, Tensor]:
+    u = u.detach().requires_grad_()
+    picture = problem.draw(u)
+    loss = objective.relaxed(picture, problem.target).loss(picture, problem.target, u)
+    (gradient,) = torch.autograd.grad(loss.sum(), u)
+    return loss.detach(), gradient

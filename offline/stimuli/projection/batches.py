@@ -1,8 +1,8 @@
-"""All photographs of a projection, batch by batch, with what was finished before left alone."""
+"""All photographs of a projection, class by class and batch by batch, with what was finished before left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from b2g_rt.errors import GeneratorError, StimulusError
 from offline.stimuli.generators import PictureGenerator
 from offline.stimuli.made_folder import cannot_write
+from offline.stimuli.projection.memory import is_out_of_memory, out_of_memory
 from offline.stimuli.projection.optimise import (
     Found,
     ProjectionSettings,
@@ -52,7 +53,7 @@ class Projection:
         Pictures that are not in it are held to the mean of all classes.
     settings : ProjectionSettings
     batch : int
-        Pictures at once; memory grows with it times the starts.
+        Pictures drawn at once, which memory grows with.
     """
 
     generator: PictureGenerator
@@ -89,7 +90,7 @@ def project_all(
     begun : callable
         Called with pictures to do, pictures that are there, and steps to do; returns what is told of steps.
     provenance : dict, optional
-        JSON values for the file.
+        JSON values for the file: what this run works with.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def project_all(
         A picture cannot be read, or the folder cannot be written to, holds other files, or was made with other
         settings, classes or another picture of the same id.
     GeneratorError
-        A class that the generator does not have, or it draws no numbers.
+        A class that the generator does not have, it draws no numbers, or memory is too small for the batch.
     """
     classes: list[int | None] = [projection.class_ids.get(p.id) for p in projection.photographs]
     anchor = anchors(projection.generator, classes, seed=projection.settings.seed)
@@ -110,6 +111,10 @@ def project_all(
         return _gone_on_with(projection, folder, classes, anchor, begun, provenance)
     except OSError as error:
         raise cannot_write(folder, error) from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(projection.generator, projection.batch) from None
 
 
 def _gone_on_with(
@@ -121,7 +126,7 @@ def _gone_on_with(
     provenance: dict[str, Any] | None,
 ) -> ProjectedPictures:
     generator = projection.generator
-    result = ResultFolder(folder, projection.described())
+    result = ResultFolder(folder, projection.described(), provenance)
     todo = _unfinished(projection.photographs, result.finished(), folder)
     _check_classes(projection.photographs, classes, result.finished_classes(), folder)
     for i in todo:
@@ -133,7 +138,7 @@ def _gone_on_with(
             _work(projection, todo, classes, anchor, result, done)
     finally:
         # Also after Ctrl-C: what is finished is in the file.
-        result.close([p.id for p in projection.photographs], provenance)
+        result.close([p.id for p in projection.photographs])
     return read_projection(folder / RESULT)
 
 
@@ -146,28 +151,47 @@ def _work(
     done: Callable[[int], None],
 ) -> None:
     generator, settings = projection.generator, projection.settings
-    drawn = sorted({c for c in classes if c is not None}) if None not in classes else []
-    distribution = latent_distribution(generator, drawn, seed=settings.seed)
-    starts = start_pictures(generator, drawn, settings)
-    _check_numbers(generator, starts)
-    for first in range(0, len(todo), projection.batch):
-        idx = todo[first : first + projection.batch]
-        photographs = [projection.photographs[i] for i in idx]
-        read = [read_photograph(p, generator.resolution) for p in photographs]
-        target = torch.from_numpy(as_target(read)).to(anchor.device)
-        found = project_batch(
-            generator,
-            distribution,
-            target,
-            anchor[idx],
-            starts,
-            settings,
-            partial(_told, done, len(idx)),
-        )
-        drawn_again = to_uint8(found.pictures).cpu().numpy()
-        for photograph, before, after in zip(photographs, read, drawn_again, strict=True):
-            result.draw(photograph.id, before, after)
-        result.add(_rows(photographs, [classes[i] for i in idx], anchor[idx], found))
+    for class_id, of_class in _by_class(todo, classes):
+        # Of its own class alone: what is found for a picture must not depend on which others are asked for.
+        drawn = [] if class_id is None else [class_id]
+        distribution = latent_distribution(generator, drawn, seed=settings.seed)
+        starts = start_pictures(generator, drawn, settings, projection.batch)
+        _check_numbers(generator, starts)
+        for first in range(0, len(of_class), projection.batch):
+            idx = of_class[first : first + projection.batch]
+            photographs = [projection.photographs[i] for i in idx]
+            read = [read_photograph(p, generator.resolution) for p in photographs]
+            found = project_batch(
+                generator,
+                distribution,
+                torch.from_numpy(as_target(read)).to(anchor.device),
+                anchor[idx],
+                starts,
+                settings,
+                partial(_told, done, len(idx)),
+                projection.batch,
+            )
+            _keep(result, photographs, read, class_id, anchor[idx], found)
+
+
+def _by_class(todo: list[int], classes: list[int | None]) -> Iterator[tuple[int | None, list[int]]]:
+    """Yield each class with its pictures, in the order in which they come up."""
+    for class_id in dict.fromkeys(classes[i] for i in todo):
+        yield class_id, [i for i in todo if classes[i] == class_id]
+
+
+def _keep(
+    result: ResultFolder,
+    photographs: list[Photograph],
+    read: list[NDArray[np.uint8]],
+    class_id: int | None,
+    anchor: torch.Tensor,
+    found: Found,
+) -> None:
+    drawn_again = to_uint8(found.pictures).cpu().numpy()
+    for photograph, before, after in zip(photographs, read, drawn_again, strict=True):
+        result.draw(photograph.id, before, after)
+    result.add(_rows(photographs, class_id, anchor, found, result.run.date))
 
 
 def _told(done: Callable[[int], None], n_pictures: int, n_steps: int) -> None:
@@ -211,21 +235,23 @@ def _check_numbers(generator: PictureGenerator, starts: StartPictures) -> None:
 
 def _rows(
     photographs: list[Photograph],
-    classes: list[int | None],
+    class_id: int | None,
     anchor: torch.Tensor,
     found: Found,
+    run: str,
 ) -> ProjectedPictures:
     return ProjectedPictures(
         id=np.array([p.id for p in photographs]),
         path=np.array([str(p.path) for p in photographs]),
         sha256=np.array([p.sha256 for p in photographs]),
-        class_id=np.array([_stored_class(c) for c in classes], np.int64),
+        class_id=np.full(len(photographs), _stored_class(class_id), np.int64),
         w=_float32(found.w),
         anchor=_float32(anchor),
         psnr_db=_float32(found.psnr_db),
         distance=_float32(found.distance),
         start_idx=found.start_idx.cpu().numpy(),
         loss=_float32(found.losses),
+        run=np.full(len(photographs), run),
     )
 
 

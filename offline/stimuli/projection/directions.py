@@ -18,7 +18,7 @@ from offline.stimuli.projection.start import LatentDistribution
 THRESHOLD = 0.5
 """Grey levels of 255, RMS, per SD along the direction: half a step of an 8-bit picture."""
 
-PROBE = 0.002
+PROBE = 0.005
 """Length, in SD, of the step by which a direction's effect is measured."""
 
 LARGEST = 256
@@ -80,10 +80,11 @@ def picture_directions(
     """
     differences = []
     with torch.no_grad():
-        origin = _bounded(synthesis(w[None, None]))
         for rows in distribution.scale.split(batch):
-            drawn = _bounded(synthesis((w + PROBE * rows)[:, None]))
-            differences.append(((drawn - origin) / PROBE).flatten(1))
+            # Both sides: the rounding of one common picture would pass for a direction of its own.
+            ahead = _bounded(synthesis((w + PROBE * rows)[:, None]))
+            behind = _bounded(synthesis((w - PROBE * rows)[:, None]))
+            differences.append(((ahead - behind) / (2 * PROBE)).flatten(1))
             done(len(rows))
     moved = torch.cat(differences).double()  # (direction, pixel): J' in whitened units
     energy, turned = torch.linalg.eigh(moved @ moved.T)

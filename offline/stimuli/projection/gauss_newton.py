@@ -40,6 +40,14 @@ class State:
     u: Tensor
     radius: Tensor
 
+    def part(self, idx: Tensor) -> State:
+        """Return the state of some of the pictures, on its own."""
+        return State(self.u[idx], self.radius[idx])
+
+    def put(self, idx: Tensor, part: State) -> None:
+        """Take over the state of some of the pictures."""
+        self.u[idx], self.radius[idx] = part.u, part.radius
+
 
 def first_state(u: Tensor) -> State:
     """Return the state before the first step."""
@@ -48,7 +56,7 @@ def first_state(u: Tensor) -> State:
 
 def step(problem: Problem, objective: Objective, state: State, n_inner: int) -> Tensor:
     """Do one step, in place, and return the loss of each picture, (N,), after it."""
-    u = state.u.requires_grad_()
+    u = state.u.detach().requires_grad_()
     picture = problem.draw(u)
     origin = u.detach()
     mask = unmatched(picture.detach(), problem.target)

@@ -17,11 +17,14 @@ from offline.stimuli.peak_signal_to_noise import psnr_db
 from offline.stimuli.projection import gauss_newton
 from offline.stimuli.projection.adam import Descent, adam_state, descend
 from offline.stimuli.projection.problem import Problem
+from offline.stimuli.projection.recomputed_layers import recomputing
 from offline.stimuli.projection.start import LatentDistribution, candidates, small
 
-DRAWN_AT_ONCE = 8
 SETTLED = 0.01
-"""The polish ends when no picture's loss falls by this share in a step."""
+"""The polish of a picture ends when a step lowers its loss by less than this share."""
+
+REFUSED = 2
+"""It also ends after so many steps in a row that were not taken; one alone only shortens the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class ProjectionSettings:
 
     descent: Descent = field(default_factory=Descent)
     per_layer: bool = False
-    n_starts: int = 3
+    n_starts: int = 6
     n_candidates: int = 64
     candidate_psi: float = 0.7
     race: float = 0.25
@@ -121,15 +124,18 @@ class Found:
 
 
 def start_pictures(
-    generator: PictureGenerator, class_ids: list[int], settings: ProjectionSettings
+    generator: PictureGenerator,
+    class_ids: list[int],
+    settings: ProjectionSettings,
+    at_once: int = 8,
 ) -> StartPictures:
-    """Draw the pictures among which starts are looked for."""
+    """Draw the pictures among which starts are looked for, so many at once."""
     n = settings.n_candidates if settings.n_starts > 1 else 0
     w = candidates(generator, class_ids, n, settings.candidate_psi, settings.seed)
     if not n:
         return StartPictures(w, w.new_zeros((0, 0)))
     with torch.no_grad():
-        drawn = [small(generator.synthesis(part[:, None])) for part in w.split(DRAWN_AT_ONCE)]
+        drawn = [small(generator.synthesis(part[:, None])) for part in w.split(at_once)]
     return StartPictures(w, torch.cat(drawn).flatten(1))
 
 
@@ -141,6 +147,7 @@ def project_batch(
     starts: StartPictures,
     settings: ProjectionSettings,
     done: Callable[[int], None] = lambda n: None,
+    at_once: int | None = None,
 ) -> Found:
     """Find the latents of a batch of pictures.
 
@@ -155,13 +162,17 @@ def project_batch(
     settings : ProjectionSettings
     done : callable
         Told of every step, of ``n_steps(settings)`` in all.
+    at_once : int, optional
+        Pictures, each start one, that are drawn together: what memory grows with. Default: as many as the batch has.
 
     Returns
     -------
     Found
-        Detached, on the generator's device. The same for the same batch, settings and device.
+        Detached, on the generator's device. The same for the same batch, settings and device; for another batch, or
+        alone, within rounding.
     """
-    problem = Problem(generator.synthesis, target, anchor, distribution.scale)
+    at_once = at_once or len(target)
+    problem = Problem(recomputing(generator.synthesis), target, anchor, distribution.scale)
     descent = settings.descent
     first = _first_latents(problem, distribution, starts, settings)  # (N, start, direction)
     n, n_starts = first.shape[:2]
@@ -169,15 +180,15 @@ def project_batch(
     n_layers = generator.num_ws if settings.per_layer else 1
     state = adam_state(first.flatten(0, 1)[:, None, :].repeat(1, n_layers, 1))
     raced = round(settings.race * descent.n_steps) if n_starts > 1 else 0
-    losses = [descend(problem.part(of_picture), descent, state, 0, raced, done)]
+    losses = [descend(problem.part(of_picture), descent, state, 0, raced, done, at_once)]
     with torch.no_grad():
-        reached = _psnr(problem.part(of_picture), state.u).view(n, n_starts)
+        reached = _psnr(problem.part(of_picture), state.u, at_once).view(n, n_starts)
     best = reached.nan_to_num(-1.0).argmax(dim=1)
     kept = best + torch.arange(n, device=best.device) * n_starts
     state = state.part(kept)
     losses[0] = losses[0][:, kept]
-    losses.append(descend(problem, descent, state, raced, descent.n_steps, done))
-    u, polished = _polished(problem, settings, state.u, done)
+    losses.append(descend(problem, descent, state, raced, descent.n_steps, done, at_once))
+    u, polished = _polished(problem, settings, state.u, done, at_once)
     losses.append(polished)
     with torch.no_grad():
         w = problem.w_of(u)
@@ -216,26 +227,45 @@ def _first_latents(
 
 
 def _polished(
-    problem: Problem, settings: ProjectionSettings, u: Tensor, done: Callable[[int], None]
+    problem: Problem,
+    settings: ProjectionSettings,
+    u: Tensor,
+    done: Callable[[int], None],
+    at_once: int,
 ) -> tuple[Tensor, Tensor]:
-    """Gauss-Newton steps under the last objective: u, and the loss after each (step, N)."""
+    """Gauss-Newton steps under the last objective: u, and the loss after each (step, N).
+
+    A picture that has settled stays as it is, and its loss with it; the others go on.
+    """
     objective = settings.descent.objective(settings.descent.n_steps, problem.target.shape[-1])
     state = gauss_newton.first_state(u)
-    losses: list[Tensor] = []
-    for _ in range(settings.n_polish):
-        losses.append(gauss_newton.step(problem, objective, state, settings.n_inner))
+    losses = u.new_zeros((settings.n_polish, len(u)))
+    going = torch.arange(len(u), device=u.device)
+    n_refused = torch.zeros_like(going)
+    n_done = 0
+    while n_done < settings.n_polish and len(going):
+        for idx in going.split(at_once):
+            part = state.part(idx)
+            losses[n_done:, idx] = gauss_newton.step(
+                problem.part(idx), objective, part, settings.n_inner
+            )
+            taken = (part.u != state.u[idx]).flatten(1).any(dim=1)
+            n_refused[idx] = torch.where(taken, 0, n_refused[idx] + 1)
+            state.put(idx, part)
+        n_done += 1
         done(1)
-        if len(losses) > 1 and bool((losses[-1] > (1 - SETTLED) * losses[-2]).all()):
-            break
-    left = settings.n_polish - len(losses)
-    done(left)
-    losses += losses[-1:] * left
-    return state.u.detach(), torch.stack(losses) if losses else u.new_zeros((0, len(u)))
+        if n_done > 1:
+            before, after = losses[n_done - 2 : n_done, going]
+            refused = n_refused[going]
+            settled = (after > (1 - SETTLED) * before) & ((refused == 0) | (refused >= REFUSED))
+            going = going[~settled]
+    done(settings.n_polish - n_done)
+    return state.u, losses
 
 
-def _psnr(problem: Problem, u: Tensor) -> Tensor:
+def _psnr(problem: Problem, u: Tensor, at_once: int) -> Tensor:
     drawn = [
         psnr_db(problem.part(idx).draw(u[idx]), problem.target[idx])
-        for idx in torch.arange(len(u), device=u.device).split(DRAWN_AT_ONCE)
+        for idx in torch.arange(len(u), device=u.device).split(at_once)
     ]
     return torch.cat(drawn)

@@ -1,18 +1,20 @@
 """What a projection leaves behind, and how an interrupted one goes on.
 
-    OUT/projection.h5     everything, one row per picture (``id``, ``w``, ``psnr_db``, ``loss``, ...)
+    OUT/projection.h5     everything, one row per picture (``id``, ``w``, ``psnr_db``, ``loss``, ...), and its ``runs``
     OUT/latents.npz       ``id`` (picture,) and ``latent`` (picture, latent), for ``b2g-offline fit --latents``
     OUT/pictures/ID.png   target and found, side by side
     OUT/settings.json     what all pictures of the folder were found with
     OUT/parts/            finished batches that are not yet in projection.h5
 
-A batch is written whole under another name and then renamed, so a killed run loses the batch it was at.
+A batch is written whole under another name and then renamed, so a killed run loses the batch it was at. Files are made
+in memory first: where the disk is full, writing fails once and plainly, not again whenever HDF5 or zip tidy up.
 """
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,7 +27,8 @@ from PIL import Image
 
 from b2g_rt.errors import StimulusError
 from offline.stimuli.made_folder import settings_of, write_settings
-from offline.whole_files import whole_file
+from offline.stimuli.projection.runs import Run, counted, merged
+from offline.whole_files import whole_file, write_whole
 
 FORMAT = "b2g-projection"
 VERSION = 1
@@ -33,6 +36,7 @@ RESULT = "projection.h5"
 LATENTS = "latents.npz"
 PARTS = "parts"
 PICTURES = "pictures"
+RUNS = "runs"
 
 NO_CLASS = -1
 
@@ -58,6 +62,8 @@ class ProjectedPictures:
     start_idx : int64, (picture,)
         0: the anchor.
     loss : float32, (picture, step)
+    run : unicode, (picture,)
+        Date of the run that found it; see ``read_runs``.
     """
 
     id: NDArray[np.str_]
@@ -70,6 +76,7 @@ class ProjectedPictures:
     distance: NDArray[np.float32]
     start_idx: NDArray[np.int64]
     loss: NDArray[np.float32]
+    run: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -93,6 +100,13 @@ class ResultFolder:
         Made where missing.
     settings : dict
         JSON values: generator digest, settings, preparation.
+    provenance : dict, optional
+        JSON values, what this run works with: command, device, versions.
+
+    Attributes
+    ----------
+    run : Run
+        This one.
 
     Raises
     ------
@@ -100,8 +114,11 @@ class ResultFolder:
         The folder holds a projection made with other settings, or other files.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], provenance: dict[str, Any] | None = None
+    ) -> None:
         self.folder = folder
+        self.run = Run(provenance or {})
         self.settings = json.loads(json.dumps(settings))
         held = settings_of(folder)
         if held is None:
@@ -113,27 +130,22 @@ class ResultFolder:
 
     def finished(self) -> dict[str, str]:
         """Return the pictures that are done: id to SHA-256 of the file."""
-        return {
-            str(i): str(s)
-            for part in self._read()
-            for i, s in zip(part.id, part.sha256, strict=True)
-        }
+        return {i: str(digest) for i, digest in self._of_each("sha256")}
 
     def finished_classes(self) -> dict[str, int]:
         """Return the class that each picture that is done was held to, ``NO_CLASS`` for the mean of all."""
-        return {
-            str(i): int(c)
-            for part in self._read()
-            for i, c in zip(part.id, part.class_id, strict=True)
-        }
+        return {i: int(class_id) for i, class_id in self._of_each("class_id")}
+
+    def _of_each(self, name: str) -> Iterator[tuple[str, Any]]:
+        for part in self._read():
+            yield from zip(map(str, part.id), getattr(part, name), strict=True)
 
     def add(self, part: ProjectedPictures) -> None:
         """Keep a finished batch."""
         while (path := self.folder / PARTS / f"{self._n_parts:06d}.npz").exists():
             self._n_parts += 1
         arrays: dict[str, Any] = {f.name: getattr(part, f.name) for f in fields(part)}
-        with whole_file(path) as unfinished, unfinished.open("wb") as file:
-            np.savez(file, **arrays)
+        write_whole(path, _archive(**arrays, **{RUNS: json.dumps(self.run.record())}))
 
     def draw(self, picture_id: str, target: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
         """Write target and found side by side, each (row, col, rgb)."""
@@ -142,15 +154,13 @@ class ResultFolder:
         with whole_file(path) as unfinished:
             Image.fromarray(np.concatenate([target, found], axis=1)).save(unfinished, "PNG")
 
-    def close(self, order: Sequence[str] = (), provenance: dict[str, Any] | None = None) -> None:
+    def close(self, order: Sequence[str] = ()) -> None:
         """Gather all finished batches in ``projection.h5`` and ``latents.npz``; without any, do nothing.
 
         Parameters
         ----------
         order : sequence of str
             Ids that come first, in this order; others follow as they came.
-        provenance : dict, optional
-            JSON values that are put beside the settings.
         """
         parts = self._read()
         if not parts:
@@ -165,7 +175,7 @@ class ResultFolder:
         rows = {str(picture_id): i for i, picture_id in reversed(list(enumerate(joined.id)))}
         first = [rows[i] for i in dict.fromkeys(order) if i in rows]
         rest = sorted(set(rows.values()) - set(first))
-        self._write(joined.rows(np.array(first + rest, np.intp)), provenance or {})
+        self._write(joined.rows(np.array(first + rest, np.intp)), self._runs())
         for path in self._part_files():
             path.unlink()
         # Whatever else somebody put there stays.
@@ -181,22 +191,37 @@ class ResultFolder:
             found.append(read_projection(self.folder / RESULT))
         for path in self._part_files():
             with np.load(path, allow_pickle=False) as archive:
-                found.append(ProjectedPictures(**{k: archive[k] for k in archive.files}))
+                found.append(
+                    ProjectedPictures(
+                        **{f.name: archive[f.name] for f in fields(ProjectedPictures)}
+                    )
+                )
         return found
 
-    def _write(self, pictures: ProjectedPictures, provenance: dict[str, Any]) -> None:
-        path = self.folder / RESULT
-        with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
+    def _runs(self) -> list[dict[str, Any]]:
+        found = read_runs(self.folder / RESULT) if (self.folder / RESULT).exists() else []
+        for path in self._part_files():
+            with np.load(path, allow_pickle=False) as archive:
+                found.append(json.loads(str(archive[RUNS])))
+        return merged([*found, self.run.record()])
+
+    def _write(self, pictures: ProjectedPictures, runs: list[dict[str, Any]]) -> None:
+        runs = counted(runs, pictures.run)
+        whole = io.BytesIO()
+        with h5py.File(whole, "w") as file:
             file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
             file.attrs["settings"] = json.dumps(self.settings)
-            file.attrs["provenance"] = json.dumps(provenance)
+            file.attrs["provenance"] = json.dumps(runs[-1]["provenance"])
+            lines = np.array([json.dumps(run) for run in runs], h5py.string_dtype())
+            # No attribute: these end at 64 KB.
+            file.create_dataset(RUNS, data=lines)
             for f in fields(pictures):
                 values = getattr(pictures, f.name)
                 if values.dtype.kind == "U":
                     values = values.astype(h5py.string_dtype())
                 file.create_dataset(f.name, data=values)
-        with whole_file(self.folder / LATENTS) as unfinished, unfinished.open("wb") as out:
-            np.savez(out, id=pictures.id, latent=pictures.latent)
+        write_whole(self.folder / RESULT, whole.getvalue())
+        write_whole(self.folder / LATENTS, _archive(id=pictures.id, latent=pictures.latent))
 
 
 def read_projection(path: Path) -> ProjectedPictures:
@@ -224,6 +249,25 @@ def read_projection(path: Path) -> ProjectedPictures:
         raise StimulusError(
             f"{path}: {error}, expected a whole {RESULT}. Remove it to begin anew."
         ) from None
+
+
+def read_runs(path: Path) -> list[dict[str, Any]]:
+    """Read the runs that made a ``projection.h5``, in the order in which they began.
+
+    Returns
+    -------
+    list of dict
+        ``date`` (UTC, when it began), ``n_pictures`` (of the file, that it found), ``seconds``, and ``provenance``:
+        command, device and versions.
+    """
+    with h5py.File(path) as file:
+        return [json.loads(line) for line in file[RUNS].asstr()[...]]
+
+
+def _archive(**arrays: Any) -> bytes:
+    whole = io.BytesIO()
+    np.savez(whole, **arrays)
+    return whole.getvalue()
 
 
 def _compare(folder: Path, held: dict[str, Any], settings: dict[str, Any]) -> None:

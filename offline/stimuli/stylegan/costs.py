@@ -102,7 +102,7 @@ def floor_costs(spec: GeneratorSpec, itemsize: int = 4, batch: int = 1) -> list[
     found = [_input(spec, itemsize, fused=True)]
     for layer in spec.layers:
         n_in, n_out = layer.in_channels, layer.out_channels
-        low = layer.in_size + layer.conv_kernel - 1
+        low = layer.convolved_size
         parts = {"mixing": Cost(_mixing_flop(layer), _weight_bytes(layer, itemsize) / batch)}
         moved = itemsize * (n_in * layer.in_size**2 + n_out * layer.out_size**2)
         if layer.is_torgb:
@@ -138,7 +138,7 @@ def file_costs(spec: GeneratorSpec, itemsize: int = 4, batch: int = 1) -> list[L
     found = [_input(spec, itemsize, fused=False)]
     for layer in spec.layers:
         n_out, high = layer.out_channels, layer.tmp_size
-        low = layer.in_size + layer.conv_kernel - 1
+        low = layer.convolved_size
         read, mixed = layer.in_channels * layer.in_size**2, n_out * low**2
         # The modulated weight is written and read once more per picture.
         weights = _weight_bytes(layer, itemsize)
@@ -187,7 +187,7 @@ def _rank(taps: NDArray[np.float64], tolerance: float) -> int:
 
 
 def _mixing_flop(layer: LayerSpec) -> float:
-    low = layer.in_size + layer.conv_kernel - 1
+    low = layer.convolved_size
     return 2.0 * layer.in_channels * layer.out_channels * layer.conv_kernel**2 * low**2
 
 

@@ -1,7 +1,7 @@
 """The alias-free activation: up, leaky ReLU, clamp, down.
 
 Source: Karras et al. 2021, section 3.2. Plain and differentiable; the tests hold it to the golden data. On the CPU
-the training puts ``fused_activation`` in its place, see ``use_fused_activations``.
+training and projection put ``fused_activation`` in its place, see ``use_fused_activations``.
 """
 
 from __future__ import annotations

@@ -115,8 +115,7 @@ class Mapping(nn.Module):
         """
         w = self.untruncated(z, class_id)  # (N, w_dim)
         centre = self.centre(w, class_id, centroids)  # (N or 1, w_dim)
-        # psi 1 is then exactly w, as in the original, where nothing is computed for it.
-        near = w + (centre - w) * (1.0 - psi)  # (N, w_dim)
+        near = truncated(w, centre, psi)  # (N, w_dim)
         n_near = self.spec.num_ws if cutoff is None else min(cutoff, self.spec.num_ws)
         rows = [near.unsqueeze(1).expand(-1, n_near, -1)]
         if n_near < self.spec.num_ws:
@@ -139,7 +138,7 @@ class Mapping(nn.Module):
     ) -> Tensor:
         """Return what each sample is truncated toward, (N or 1, w_dim)."""
         if centroids is not None:
-            return centroids[torch.cdist(w, centroids).argmin(dim=1)]
+            return nearest(w, centroids)
         if self.w_avg.ndim == 2:
             if class_id is None:
                 raise ValueError(f"{self.spec.name}: no class_id, expected one of each sample.")
@@ -153,6 +152,16 @@ class Mapping(nn.Module):
         one_hot = nn.functional.one_hot(class_id, self.spec.n_classes).to(self.w_avg.dtype)
         embedded: Tensor = self.embed(one_hot)
         return embedded
+
+
+def truncated(w: Tensor, centre: Tensor, psi: float | Tensor) -> Tensor:
+    """Draw w, (N, w_dim), toward a centre; psi 1 is exactly w, as in the original, where nothing is computed for it."""
+    return w + (centre - w) * (1.0 - psi)
+
+
+def nearest(w: Tensor, centroids: Tensor) -> Tensor:
+    """Return of each w, (N, w_dim), the nearest of centroids, (k, w_dim), by Euclidean distance."""
+    return centroids[torch.cdist(w, centroids).argmin(dim=1)]
 
 
 def _normalised(x: Tensor) -> Tensor:

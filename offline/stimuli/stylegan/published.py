@@ -10,10 +10,11 @@ What is known, and from where:
   logs in its issues 49, 74 and 229 (config R doubles both: 65536, 1024). They agree with the parameter counts of the
   paper for 1024 px (22.3 million for T).
 - StyleGAN-XL, depths: README of github.com/autonomousvision/stylegan-xl (stem of 16 px with 10 layers, heads of 7)
-  and this project's facts for imagenet512 (z 64, 1000 classes, table of 320, kernel 1, radial filters, num_ws 37,
-  which these depths give). Its issue 31 says that widths are doubled against StyleGAN3, issue 84 shows 1024 channels.
-- NOT verified (``PublishedNetwork.unverified``): the widths of the StyleGAN-XL files and how their heads continue
-  them; everything about the XL networks of other data sets but their size, which is why they are not here.
+  and this project's facts for imagenet512 (z 64, 1000 classes, table of 320, num_ws 37, which these depths give). Its
+  issue 31 says that widths are doubled against StyleGAN3, issue 84 shows 1024 channels.
+- NOT verified (``PublishedNetwork.unverified``), for no file was at hand: the kernel size (1) and the radial down
+  filters of the StyleGAN-XL files, inferred from StyleGAN3-R; their widths and how their heads continue them. Of the
+  XL networks of other data sets nothing is known but their size, which is why they are not here.
 
 Must not know torch.
 """
@@ -42,7 +43,7 @@ class PublishedNetwork:
     page : str
         Project page that says where the file is and under which licence.
     unverified : str
-        What of the specification is an assumption; empty where nothing is.
+        What of the specification is inferred and was not compared with a file; empty where nothing is.
     """
 
     name: str
@@ -67,20 +68,18 @@ _STYLEGAN3 = {
 _STEM_SIZE = 16
 _STEM_LAYERS = 10
 _HEAD_LAYERS = 7
+_XL_UNVERIFIED = "kernel size, down filters, channel_base, channel_max"
 _IMAGENET = {f"imagenet{size}": size for size in (16, 32, 64, 128, 256, 512, 1024)}
 
 NETWORKS: dict[str, PublishedNetwork] = {
     **{name: PublishedNetwork(name, STYLEGAN3_PAGE) for name in _STYLEGAN3},
-    **{
-        name: PublishedNetwork(name, STYLEGAN_XL_PAGE, "channel_base and channel_max")
-        for name in _IMAGENET
-    },
+    **{name: PublishedNetwork(name, STYLEGAN_XL_PAGE, _XL_UNVERIFIED) for name in _IMAGENET},
 }
 
 
 @cache
 def published(name: str) -> GeneratorSpec:
-    """Return the specification of a published network.
+    """Return the specification of a published network, of which ``NETWORKS[name].unverified`` is inferred only.
 
     Parameters
     ----------
@@ -142,7 +141,7 @@ def _stylegan3(name: str) -> GeneratorSpec:
 
 
 def _stylegan_xl(name: str) -> GeneratorSpec:
-    """Stem of 16 px, then one head for each doubling."""
+    """Stem of 16 px, then one head for each doubling; kernel and filters are those of StyleGAN3-R, not verified."""
     spec = stylegan3(
         name,
         Widths(_STEM_SIZE, *_R, n_layers=_STEM_LAYERS, conv_kernel=1, radial=True),

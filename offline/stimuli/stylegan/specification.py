@@ -74,9 +74,14 @@ class LayerSpec:
         return self.in_sampling_rate * self.up_factor
 
     @property
+    def convolved_size(self) -> int:
+        """Rows and columns after the convolution, which is padded by ``conv_kernel - 1`` on each side."""
+        return self.in_size + self.conv_kernel - 1
+
+    @property
     def tmp_size(self) -> int:
         """Rows and columns at which the leaky ReLU acts."""
-        grown = (self.in_size + self.conv_kernel - 1) * self.up_factor
+        grown = self.convolved_size * self.up_factor
         return grown + self.padding[0] + self.padding[1] - self.up_taps + 1
 
 

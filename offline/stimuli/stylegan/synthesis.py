@@ -7,6 +7,7 @@ Names of parameters and buffers are those of the checkpoints. How an activation 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -175,6 +176,10 @@ class Synthesis(nn.Module):
         ValueError
             K is neither 1 nor num_ws.
         """
+        return self.drawn(w, SynthesisLayer.__call__)
+
+    def drawn(self, w: Tensor, run: Callable[[SynthesisLayer, Tensor, Tensor], Tensor]) -> Tensor:
+        """Draw as ``forward`` does, where ``run(layer, x, row of w)`` gives what each layer gives."""
         if w.shape[1] not in (1, self.spec.num_ws):
             raise ValueError(
                 f"w: {w.shape[1]} rows, expected 1 or {self.spec.num_ws} (input and layers)."
@@ -182,7 +187,7 @@ class Synthesis(nn.Module):
         rows = w.expand(-1, self.spec.num_ws, -1).unbind(dim=1)
         x = self.input(rows[0])
         for layer, row in zip(self.layers, rows[1:], strict=True):
-            x = layer(x, row)
+            x = run(layer, x, row)
         return x * self.spec.output_scale
 
 

@@ -1,7 +1,8 @@
 """Classes of the image set: from WordNet ids to the indices that a class-conditional generator knows.
 
 For the plans of stimulus sets. The index of a class is its position among the 1000 sorted WordNet ids of
-ImageNet-1k, listed in ``imagenet_classes.tsv`` beside this file. Must not know generators or pictures.
+ImageNet-1k, listed in ``imagenet_classes.tsv`` beside this file, and so is the paper's list of 200. Must not know
+generators or pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from b2g_rt.errors import StimulusError
 Lookup = Literal["id", "paper"]
 
 TABLE = Path(__file__).with_name("imagenet_classes.tsv")
-PAPER_LIST = Path(__file__).parents[3] / "configs" / "stimuli" / "tiny_imagenet_wnids.txt"
+PAPER_LIST = Path(__file__).with_name("tiny_imagenet_wnids.txt")
 """The 200 classes of the paper, in its order."""
 
 _WNID = re.compile(r"n\d{8}")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SUMS = "SHA256SUMS"
 LIMIT = "limit"
 """The one setting that may grow: a try with a few pictures goes on to the whole set (null)."""
+THREADS = "n_threads"
+"""The one setting that no option of a command states: the machine does, so a refusal says how to change it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -125,9 +127,10 @@ def _compare(folder: Path, settings: Mapping[str, Any]) -> None:
         if key == LIMIT and _grows(old, new):
             continue
         if old != new:
+            how = " (OMP_NUM_THREADS, up to the number of cores)" if key == THREADS else ""
             raise StimulusError(
                 f"{folder}: made with {key} {_short(old)}, asked for {_short(new)}, expected the same settings. Give "
-                "another --out, or the settings that the directory was made with."
+                f"another --out, or the settings that the directory was made with{how}."
             )
 
 

@@ -1,8 +1,9 @@
-"""From z to w and from w to PNG files, so that neither batch nor interruption changes a byte.
+"""From z to w and from w to PNG files, so that neither an interruption nor the number of workers changes a byte.
 
-For whole sets and for pictures between and beyond them. Small pictures are drawn several at a time by as many
-threads on the CPU, others one batch after the other; encoding and writing goes on beside it. Must not know where z
-and w come from.
+For whole sets and for pictures between and beyond them. Small pictures are drawn several batches at a time, each by
+one thread of the CPU, others one batch after the other; encoding and writing goes on beside it. What bytes do depend
+on besides generator and w (device, batch, threads within an operation) is fixed for a set by whoever keeps its
+settings. Must not know where z and w come from.
 """
 
 from __future__ import annotations
@@ -70,6 +71,22 @@ def chosen_drawing(device: Device, batch: int | None, workers: int | None) -> Dr
     )
 
 
+def threads_within(generator: PictureGenerator, drawing: Drawing) -> int | None:
+    """Return how many threads share each operation of the drawing: the last bits of sums depend on it.
+
+    Returns
+    -------
+    int or None
+        1 for small pictures on the CPU, torch's own number for others (``OMP_NUM_THREADS``, else the cores); None on
+        CUDA, where the CPU's threads compute nothing.
+    """
+    import torch
+
+    if drawing.device != "cpu":
+        return None
+    return 1 if generator.resolution <= ABREAST_UP_TO_PX else torch.get_num_threads()
+
+
 @contextmanager
 def _reproducible(n_threads: int | None) -> Iterator[None]:
     """Yield with the same algorithms every time, on CUDA with full float32; ``n_threads``: within an operation."""
@@ -92,7 +109,8 @@ def _reproducible(n_threads: int | None) -> Iterator[None]:
 def latents_of(plan: StimulusPlan, generator: PictureGenerator) -> NDArray[np.float32]:
     """Return w of every picture of a plan after truncation, axes (stimulus, w_dim).
 
-    One picture at a time and on the CPU: a set's latents depend neither on its length nor on the device.
+    One picture at a time, on the CPU and by one thread: a set's latents depend neither on its length nor on the
+    device and the number of cores.
     """
     import torch
 
@@ -100,7 +118,7 @@ def latents_of(plan: StimulusPlan, generator: PictureGenerator) -> NDArray[np.fl
     centre = cpu.w_avg.numpy()
     means = plan.is_class_mean
     w = np.empty((len(plan), generator.w_dim), np.float32)
-    with torch.inference_mode():
+    with torch.inference_mode(), _reproducible(1):
         for i in range(len(plan)):
             if means[i]:
                 w[i] = centre[plan.class_id[i]]
@@ -143,6 +161,7 @@ def draw_missing(
     digests = dict(finished)
     waiting: deque[Future[dict[str, str]]] = deque()
     moved = generator.to(drawing.device)
+    n_threads = threads_within(generator, drawing)
     many = drawing.device == "cpu" and generator.resolution <= ABREAST_UP_TO_PX
     drawing_now = Semaphore(drawing.workers if many else 1)
 
@@ -165,7 +184,7 @@ def draw_missing(
 
     try:
         with (
-            _reproducible(1 if many else None),
+            _reproducible(n_threads),
             ThreadPoolExecutor(drawing.workers + (0 if many else 1)) as pool,
         ):
             try:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from b2g_rt.errors import GeneratorError
 from offline.stimuli.made_folder import cannot_write
 from offline.stimuli.synthesis.classes import imagenet
-from offline.stimuli.synthesis.picture_folder import LIMIT, PictureFolder
+from offline.stimuli.synthesis.picture_folder import LIMIT, THREADS, PictureFolder
 from offline.stimuli.synthesis.plans import NOISE_MODE, StimulusPlan
-from offline.stimuli.synthesis.render import Drawing, draw_missing
+from offline.stimuli.synthesis.render import Drawing, draw_missing, threads_within
 from offline.stimuli.synthesis.stimulus_file import write_stimuli
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def make_set(
         **settings,
         "device": drawing.device,
         "batch": drawing.batch,
+        THREADS: threads_within(generator, drawing),
         LIMIT: limit,
     }
     with PictureFolder(out, depends) as folder:
@@ -167,6 +168,6 @@ def _provenance(
         "device": drawing.device,
         "device_name": torch.cuda.get_device_name() if drawing.device == "cuda" else "cpu",
         "batch": drawing.batch,
-        "n_threads": torch.get_num_threads(),
+        THREADS: threads_within(generator, drawing),
         **provenance,
     }

@@ -74,6 +74,12 @@ def test_a_published_network_is_counted_without_its_file():
     assert flop / 1e9 == pytest.approx(390, abs=2)  # facts/synthesis_speed.md
 
 
+def test_what_is_inferred_of_a_published_network_is_said():
+    told = " ".join(run("imagenet16", "--no-measure").split())
+    assert "imagenet16: inferred, not compared with a file: kernel size, down filters" in told
+    assert "inferred" not in run("stylegan3-t-ffhqu-256x256", "--no-measure")
+
+
 def test_what_is_no_stylegan_is_refused():
     with pytest.raises(GeneratorError, match="procedural-faces: it has no layers"):
         run("procedural-faces", "--no-measure")

@@ -87,8 +87,20 @@ class _Slow:
         raise AssertionError(text)
 
 
-def test_a_slow_display_gets_all_events_but_only_the_newest_picture(service, subscribe):
+@pytest.fixture
+def witness():
+    """A second subscriber to the pictures, which takes them all: what it has got the service has sent."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.rcvhwm = 0
+        socket.linger = 0
+        socket.rcvtimeo = int(_DEADLINE_S * 1000)
+        socket.subscribe(b"")
+        yield socket
+
+
+def test_a_slow_display_gets_all_events_but_only_the_newest_picture(service, subscribe, witness):
     endpoints = service.bind()
+    witness.connect(endpoints.pictures)
     model = _Slow()
     subscribe(endpoints, model)
 
@@ -103,6 +115,9 @@ def test_a_slow_display_gets_all_events_but_only_the_newest_picture(service, sub
     for i in range(500):
         service.send(Topic.EVENTS, f"event {i}".encode())
         service.send(Topic.PICTURES, f"picture {i}".encode() + bytes(50_000))
+    # Not before they are sent: on a busy machine most would else be on their way when the display wakes.
+    while not witness.recv_multipart()[-1].startswith(b"picture 499"):
+        pass
     model.go.set()
     wait_until(lambda: len(model.of(Topic.EVENTS)) == 500, "all 500 events")
     newest = b"picture 499"

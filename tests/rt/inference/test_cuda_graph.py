@@ -1,4 +1,4 @@
-"""CUDA graphs: through the CPU as far as that goes, on a GPU where there is one."""
+"""CUDA graphs: what is decided about them, here; that two inputs give two pictures, on a GPU where there is one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from b2g_rt.errors import ProviderError
-from b2g_rt.inference import bound_session
+from b2g_rt.inference import onnx_model
 from b2g_rt.inference.bound_session import BoundSession
 from b2g_rt.inference.generator import Generator
+from b2g_rt.inference.onnx_model import OnnxModel, first_that_works
 from b2g_rt.inference.providers import ProviderSettings, has_driver, provider_options
 from b2g_rt.inference.session_checks import TensorSpec, check_answers_differ, check_placement
+from b2g_rt.inference.session_opening import explained
 from b2g_rt.service.models import load_models
 from tests.rt.inference.configured import config_for
-from tests.tiny_bundle import N_LATENTS, SIZE
+from tests.tiny_bundle import N_LATENTS, SIZE, generator_onnx
 
 INPUTS = {"w": TensorSpec((1, 1, N_LATENTS))}
 OUTPUTS = {"image": TensorSpec((1, SIZE, SIZE, 3), "uint8")}
@@ -53,16 +55,6 @@ def test_two_inputs_give_two_pictures(bundle, tmp_path, kind, capture):
         assert np.abs(difference).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["cuda", "tensorrt"])
-def test_two_inputs_give_two_pictures_through_the_code_of_a_gpu(bundle, pretended_gpu, kind):
-    session = BoundSession(
-        bundle.file("generator.onnx"), GRAPH, kind, INPUTS, OUTPUTS, capture=True
-    )
-    first, second = (session.run({"w": latent(seed)})["image"] for seed in (1, 2))
-    assert (first != second).mean() > 0.5
-    assert True in pretended_gpu.captures
-
-
 def test_a_graph_lives_on_the_thread_that_captured_it_whoever_calls(
     bundle, pretended_gpu, monkeypatch
 ):
@@ -96,13 +88,21 @@ def test_on_the_cpu_a_run_is_in_the_caller_s_thread(bundle, monkeypatch):
     assert threads == [threading.get_ident()]
 
 
-def test_a_graph_that_gives_its_first_picture_for_ever_is_refused(bundle):
+@pytest.fixture
+def stuck(tmp_path):
+    """A model that gives one picture for ever, as a graph does that was captured from other buffers."""
+    path = tmp_path / "stuck.onnx"
+    path.write_bytes(generator_onnx(np.zeros((N_LATENTS, SIZE * SIZE * 3), np.float32)))
+    return path
+
+
+def test_a_session_that_gives_its_first_picture_for_ever_is_refused(bundle, stuck):
     session = BoundSession(bundle.file("generator.onnx"), GRAPH, "cpu", INPUTS, OUTPUTS)
     check_answers_differ(Path("generator.onnx"), session.run, INPUTS)
-    first = session.run({"w": latent(1)})
+    session = BoundSession(stuck, GRAPH, "cpu", INPUTS, OUTPUTS)
     with pytest.raises(ProviderError, match="two inputs give one output") as caught:
-        check_answers_differ(Path("generator.onnx"), lambda inputs: first, INPUTS)
-    assert str(caught.value).startswith("inference.cuda_graph: generator.onnx: ")
+        check_answers_differ(stuck, session.run, INPUTS)
+    assert str(caught.value).startswith(f"inference.cuda_graph: {stuck}: ")
 
 
 def test_a_graph_needs_every_node_on_the_gpu():
@@ -116,37 +116,78 @@ def test_a_graph_needs_every_node_on_the_gpu():
         check_placement(path, "cuda", {}, capture=True)
 
 
-def stuck(path, run, inputs) -> None:
-    raise ProviderError(f"inference.cuda_graph: {path}: two inputs give one output.")
+def decided(settings, refused):
+    """Return what was decided, and what was asked for on the way."""
+    asked: list[tuple[str, bool]] = []
+
+    def opened(kind, capture):
+        asked.append((kind, capture))
+        if (kind, capture) in refused:
+            raise ProviderError(f"{kind}, {capture}: refused.")
+        return kind
+
+    return first_that_works(Path("generator.onnx"), settings, opened), asked
 
 
-def test_a_graph_that_cannot_be_had_costs_one_line_not_the_session(
-    bundle, pretended_gpu, monkeypatch, caplog
+def test_a_graph_is_taken_where_it_can_be_had(caplog):
+    assert decided(GRAPH, []) == (("cuda", True), [("cuda", True)])
+    without = ProviderSettings(request="cuda")
+    assert decided(without, []) == (("cuda", False), [("cuda", False)])
+    assert caplog.records == []
+
+
+def test_a_graph_that_cannot_be_had_costs_one_line_not_the_session(caplog):
+    assert decided(GRAPH, [("cuda", True)]) == (
+        ("cuda", False),
+        [("cuda", True), ("cuda", False)],
+    )
+    (line,) = [r.getMessage() for r in caplog.records]
+    assert line == "generator.onnx: runs without a CUDA graph. cuda, True: refused."
+
+
+def test_without_the_gpu_nothing_is_said_of_its_graph(monkeypatch, caplog):
+    monkeypatch.setattr(onnx_model, "candidates", lambda request: ("cuda", "cpu"))
+    auto = ProviderSettings(request="auto", cuda_graph=True)
+    assert decided(auto, [("cuda", True), ("cuda", False)]) == (
+        ("cpu", False),
+        [("cuda", True), ("cuda", False), ("cpu", False)],
+    )
+    assert [r.getMessage() for r in caplog.records] == ["cuda, False: refused."]
+
+
+def test_a_gpu_that_was_asked_for_and_cannot_be_had_is_an_error_with_or_without_a_graph():
+    with pytest.raises(ProviderError, match="cuda, False: refused"):
+        decided(GRAPH, [("cuda", True), ("cuda", False)])
+
+
+def test_a_graph_is_compared_before_it_is_trusted_and_opened_anew_without(
+    stuck, pretended_gpu, caplog
 ):
-    monkeypatch.setattr(bound_session, "check_answers_differ", stuck)
-    generator = Generator(bundle, GRAPH)
-    assert not generator.record.cuda_graph
+    # The GPU is pretended; that the answers are compared, and only those of a graph, is not.
+    model = OnnxModel(stuck, GRAPH, INPUTS, OUTPUTS)
+    assert not model.record.cuda_graph
+    assert pretended_gpu.captures == [True, False]
     (line,) = [r.getMessage() for r in caplog.records]
     assert "runs without a CUDA graph. inference.cuda_graph: " in line
     assert "\n" not in line
-    assert pretended_gpu.captures[-1] is False
 
 
-def test_what_onnx_runtime_says_of_a_capture_is_about_the_graph_not_the_provider(
-    bundle, pretended_gpu, monkeypatch
-):
+@pytest.mark.parametrize(("capture", "blamed"), [(True, "cuda_graph: "), (False, "provider 'cuda")])
+def test_what_onnx_runtime_says_of_a_capture_is_about_the_graph_not_the_provider(capture, blamed):
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    def refusing(self, inputs):
-        raise state.RuntimeException("CUDA failure 900: operation not permitted when capturing")
+    with (
+        pytest.raises(ProviderError) as caught,
+        explained(Path("generator.onnx"), "cuda", capture=capture),
+    ):
+        raise state.RuntimeException("CUDA failure 900: not permitted when capturing")
+    assert str(caught.value).startswith(f"inference.{blamed}")
+    assert ("not permitted when capturing" in str(caught.value)) or not capture
 
-    monkeypatch.setattr(BoundSession, "_run", refusing)
-    with pytest.raises(ProviderError, match="not permitted when capturing") as caught:
-        BoundSession(bundle.file("generator.onnx"), GRAPH, "cuda", INPUTS, OUTPUTS, capture=True)
-    assert str(caught.value).startswith("inference.cuda_graph: ")
 
-
-def test_the_record_says_that_a_graph_is_used(bundle, pretended_gpu):
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_driver(), reason="no GPU driver")
+def test_the_record_says_that_a_graph_is_used(bundle):
     assert Generator(bundle, GRAPH).record.as_dict()["cuda_graph"] is True
 
 

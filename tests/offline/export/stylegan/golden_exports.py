@@ -10,6 +10,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from offline.export.cpu_session import cpu_session
 from offline.export.stylegan.formulation import Formulation
 from offline.export.stylegan.mapping_graph import mapping_model
 from offline.export.stylegan.model import synthesis_model
@@ -19,12 +20,7 @@ from tests.offline.stimuli.golden_networks import golden_generator
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return cpu_session(model.SerializeToString())
 
 
 @cache

@@ -56,10 +56,14 @@ def test_the_parity_told_is_what_anyone_finds_again(tmp_path):
         w = network.mapping(torch.from_numpy(z), None, 1.0)
         wanted = network.synthesis(w).numpy()
     session = open_session(tmp_path / "out" / "synthesis.onnx")
-    off = np.abs(session.run(None, {"w": w.numpy()})[0] - wanted) / wanted.std()
+    found = session.run(None, {"w": w.numpy()})[0]
+    off = np.abs(found.astype(np.float64) - wanted)
     entry = next(e for e in told["parity"]["worst"] if (e["what"], e["of"]) == ("image", "psi 1"))
-    assert entry["error"] == pytest.approx(off.max(), rel=0.5)
-    assert entry["sd"] == pytest.approx(wanted.std(), rel=1e-5)
+    # Both programs draw the very same pictures again (same file, weights, threads): what is left is how the SD, a
+    # float32 sum of 24 576 elements, is rounded.
+    assert entry["sd"] == pytest.approx(wanted.std(dtype=np.float64), rel=1e-6)
+    assert entry["error"] == pytest.approx(off.max() / wanted.std(dtype=np.float64), rel=1e-6)
+    assert tuple(entry["index"]) == np.unravel_index(off.argmax(), off.shape)
 
 
 @pytest.mark.parametrize(("half", "uint8"), [(True, False), (False, True), (True, True)])

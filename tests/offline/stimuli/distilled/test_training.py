@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -97,9 +98,14 @@ def test_a_loss_that_is_no_number_ends_the_training(tiny, blobs, tmp_path):
 
 def test_minutes_are_used_up_by_active_time(tiny, blobs, tmp_path):
     training = Training(tiny, blobs, tmp_path, Budget(minutes=0.01))
-    assert training.run()
-    assert 0.6 <= training.seconds < 2.0
-    assert training.step > 1
+    progress: list[float] = []
+    began = time.monotonic()
+    assert training.run(progress.append)
+    assert 0.6 <= training.seconds <= time.monotonic() - began
+    assert len(progress) == training.step
+    assert progress == sorted(progress)
+    # It ends with the step that uses the budget up, however long a step takes.
+    assert [p >= 1.0 for p in progress] == [False] * (training.step - 1) + [True]
 
 
 def test_the_plan_goes_through_its_phases_in_order(tiny):

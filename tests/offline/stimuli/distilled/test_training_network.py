@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from offline.stimuli.distilled.latent_mapping import bent
 from offline.stimuli.distilled.training_network import TrainingNetwork, baked
 from offline.stimuli.faces.face_parameters import PARAMETERS
 
@@ -20,18 +21,20 @@ def test_the_baked_generator_draws_from_w_what_the_network_draws_from_its_parame
     with torch.no_grad():
         network.synthesis.input.affine.weight.normal_()  # zero at the beginning
     mean, reading = _reading()
-    w = mean + torch.randn(4, 512)
+    parameters = torch.randn(4, N)
+    # Orthonormal rows times 1.1: this w is read as the bent parameters.
+    w = mean + bent(parameters) @ reading / 1.1**2
     generator = baked(network, mean, reading)
     with torch.no_grad():
         found = generator.synthesis(w.unsqueeze(1))
-        expected = network((w - mean) @ reading.t(), 32)
+        expected = network(parameters, 32)
     assert float((found - expected).abs().max() / expected.std()) < 2e-4
     assert generator.spec == tiny.specification()
 
 
 def test_layers_begin_with_activations_of_unit_power(tiny):
     network = TrainingNetwork(tiny)
-    parameters = torch.randn(16, N, generator=torch.Generator().manual_seed(3)) * 0.8
+    parameters = bent(torch.randn(16, N, generator=torch.Generator().manual_seed(3)) * 0.8)
     with torch.no_grad():
         x = network.synthesis.input(parameters)
         for layer in network.synthesis.layers:
@@ -50,9 +53,9 @@ def test_each_phase_draws_at_its_size_and_trains_only_what_exists(tiny):
         trained = {name for name, p in network.named_parameters() if p.grad is not None}
         layers = [layer.spec for layer in network.synthesis.layers]
         whole = phase.rate == tiny.phases[-1].rate
-        for k, layer in enumerate(layers):
+        for layer in layers:
             exists = whole or layer.out_sampling_rate <= phase.rate and not layer.is_torgb
-            assert (f"synthesis.layers.{k}.weight" in trained) == exists, (i, layer.name)
+            assert (f"synthesis.{layer.name}.weight" in trained) == exists, (i, layer.name)
         assert any(name.startswith("heads.") for name in trained) != whole
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from offline.stimuli.generators import LinearMapping, PictureGenerator, open_generator
+from offline.stimuli.projection.adam import Descent
+from offline.stimuli.projection.batches import Projection
+from offline.stimuli.projection.optimise import ProjectionSettings
+from offline.stimuli.projection.targets import find_photographs
 from offline.stimuli.stylegan.directory import save_generator
 from offline.stimuli.stylegan.generator import Generator
 from offline.stimuli.stylegan.schedule import Widths, stylegan3
@@ -112,3 +118,35 @@ def draw():
         return w, (levels + 0.5 - 128) / 127.5
 
     return drawn
+
+
+QUICK = ProjectionSettings(
+    descent=Descent(n_steps=20), n_starts=1, n_candidates=0, n_polish=1, n_inner=4
+)
+
+
+def _photographs(folder, n, size=24):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(1)
+    for i in range(n):
+        smooth = rng.integers(60, 196, (2, 2, 3)).astype(np.uint8)
+        picture = Image.fromarray(smooth).resize((size, size), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{i:04d}.png")
+    return find_photographs([folder])
+
+
+@pytest.fixture
+def quick() -> ProjectionSettings:
+    return QUICK
+
+
+@pytest.fixture
+def photographs_in():
+    """``photographs_in(folder, n)``: smooth pictures of 24 pixels, 0000.png and so on."""
+    return _photographs
+
+
+@pytest.fixture
+def projection(linear, tmp_path) -> Projection:
+    """Five pictures for the linear generator, two at a time."""
+    return Projection(linear, _photographs(tmp_path / "pictures", 5), {}, QUICK, batch=2)

@@ -10,30 +10,9 @@ from PIL import Image
 
 from b2g_rt.errors import GeneratorError, ProviderError, StimulusError
 from offline.stimuli.devices import device_named
-from offline.stimuli.projection.adam import Descent
 from offline.stimuli.projection.batches import Projection, project_all
-from offline.stimuli.projection.optimise import ProjectionSettings
-from offline.stimuli.projection.result_file import NO_CLASS
+from offline.stimuli.projection.result_file import NO_CLASS, read_runs
 from offline.stimuli.projection.targets import find_photographs
-
-QUICK = ProjectionSettings(
-    descent=Descent(n_steps=20), n_starts=1, n_candidates=0, n_polish=1, n_inner=4
-)
-
-
-def _photographs(folder, n, size=24):
-    folder.mkdir(exist_ok=True)
-    rng = np.random.default_rng(1)
-    for i in range(n):
-        smooth = rng.integers(60, 196, (2, 2, 3)).astype(np.uint8)
-        picture = Image.fromarray(smooth).resize((size, size), Image.Resampling.BICUBIC)
-        picture.save(folder / f"{i:04d}.png")
-    return find_photographs([folder])
-
-
-@pytest.fixture
-def projection(linear, tmp_path):
-    return Projection(linear, _photographs(tmp_path / "pictures", 5), {}, QUICK, batch=2)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_result(projection, tmp_path):
@@ -70,9 +49,11 @@ def test_an_interrupted_run_goes_on_to_the_same_result(projection, tmp_path):
 
 def test_more_pictures_join_a_finished_folder(projection, tmp_path):
     few = replace(projection, photographs=projection.photographs[:2])
-    before = project_all(few, tmp_path / "out")
-    found = project_all(projection, tmp_path / "out")
+    before = project_all(few, tmp_path / "out", provenance={"device": "cpu"})
+    found = project_all(projection, tmp_path / "out", provenance={"device": "cuda"})
     assert len(found) == 5
+    runs = read_runs(tmp_path / "out" / "projection.h5")
+    assert [(r["provenance"]["device"], r["n_pictures"]) for r in runs] == [("cpu", 2), ("cuda", 3)]
     np.testing.assert_array_equal(found.w[:2], before.w)
 
 
@@ -100,17 +81,38 @@ def test_what_is_no_picture_is_found_before_the_work(projection, tmp_path):
         project_all(projection, tmp_path / "out", lambda *n: pytest.fail("work began"))
 
 
-def test_each_picture_is_held_to_its_class(with_classes, tmp_path):
-    photographs = _photographs(tmp_path / "pictures", 3)
-    projection = Projection(with_classes, photographs, {"0000": 2, "0002": 1}, QUICK, batch=3)
+def test_each_picture_is_held_to_its_class(with_classes, photographs_in, quick, tmp_path):
+    photographs = photographs_in(tmp_path / "pictures", 3)
+    projection = Projection(with_classes, photographs, {"0000": 2, "0002": 1}, quick, batch=3)
     found = project_all(projection, tmp_path / "out")
     assert found.class_id.tolist() == [2, NO_CLASS, 1]
     assert len({tuple(row) for row in found.anchor.tolist()}) == 3
 
 
-def test_a_finished_picture_of_another_class_is_not_taken_for_it(with_classes, tmp_path):
-    photographs = _photographs(tmp_path / "pictures", 1)
-    projection = Projection(with_classes, photographs, {"0000": 2}, QUICK, batch=1)
+def test_a_picture_of_a_class_does_not_depend_on_the_classes_beside_it(
+    with_classes, photographs_in, quick, tmp_path
+):
+    photographs = photographs_in(tmp_path / "pictures", 4)
+    settings = replace(quick, n_starts=3, n_candidates=6)
+    classes = {"0000": 2, "0001": 1, "0002": 2}
+    together = Projection(with_classes, photographs, classes, settings, batch=4)
+    found = project_all(together, tmp_path / "together")
+    assert found.id.tolist() == ["0000", "0001", "0002", "0003"]
+    assert found.class_id.tolist() == [2, 1, 2, NO_CLASS]
+    for i in (1, 3):
+        alone = project_all(
+            replace(together, photographs=photographs[i : i + 1]), tmp_path / f"alone-{i}"
+        )
+        np.testing.assert_array_equal(alone.w[0], found.w[i])
+    pair = replace(together, photographs=[photographs[0], photographs[2]])
+    np.testing.assert_array_equal(project_all(pair, tmp_path / "pair").w, found.w[[0, 2]])
+
+
+def test_a_finished_picture_of_another_class_is_not_taken_for_it(
+    with_classes, photographs_in, quick, tmp_path
+):
+    photographs = photographs_in(tmp_path / "pictures", 1)
+    projection = Projection(with_classes, photographs, {"0000": 2}, quick, batch=1)
     project_all(projection, tmp_path / "out")
     for asked in ({"0000": 1}, {}):
         with pytest.raises(StimulusError, match="0000 was held to class 2"):
@@ -131,9 +133,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(projection, tmp_path):
     assert (tmp_path / "out" / "projection.h5").read_bytes() == kept
 
 
-def test_a_generator_that_draws_no_numbers_is_refused(projection, tmp_path):
+def test_a_generator_that_draws_no_numbers_is_refused(projection, quick, tmp_path):
     projection.generator.synthesis.drawing.fill_(torch.nan)
-    settings = replace(QUICK, n_starts=2, n_candidates=4)
+    settings = replace(quick, n_starts=2, n_candidates=4)
     with pytest.raises(GeneratorError, match="draws values that are no numbers"):
         project_all(replace(projection, settings=settings), tmp_path / "out")
 

@@ -46,7 +46,8 @@ def test_a_networks_own_pictures_are_found_again_and_so_are_their_latents(small,
 
 
 def test_a_latent_per_layer_finds_what_one_latent_cannot_draw(small, draw):
-    many = small.mapping(torch.randn((2, small.z_dim)), None, 0.7)
+    z = torch.randn((2, small.z_dim), generator=torch.Generator().manual_seed(1))
+    many = small.mapping(z, None, 0.7)
     many = torch.cat([many[:1, :3], many[1:, 3:]], dim=1)
     target = small.synthesis(many).detach()
     distribution = latent_distribution(small, n_draws=2000)
@@ -89,6 +90,29 @@ def test_every_step_is_reported_and_has_its_loss(linear, project):
     assert sum(told) == n_steps(QUICK) == found.losses.shape[1]
     assert torch.isfinite(found.losses).all()
     assert (found.losses[:, -1] < 0.1 * found.losses[:, 0]).all()
+
+
+def test_a_picture_of_a_batch_is_polished_as_it_would_be_alone(small, draw):
+    descent = replace(QUICK.descent, n_steps=20)
+    settings = replace(QUICK, descent=descent, n_starts=1, n_polish=8)
+    target = draw(small, 2)[1]
+    target[0] = torch.rand(target[0].shape, generator=torch.Generator().manual_seed(1)) - 0.5
+    distribution = latent_distribution(small, n_draws=2000)
+    starts = start_pictures(small, [], settings)
+    told: list[int] = []
+    together, *alone = (
+        project_batch(
+            small, distribution, part, anchors(small, [None] * len(part)), starts, settings, told.append
+        )
+        for part in (target, target[:1], target[1:])
+    )  # fmt: skip
+    assert sum(told) == 3 * n_steps(settings)
+    polished = together.losses[:, descent.n_steps :]
+    n_polished = 1 + (polished[:, 1:] != polished[:, :-1]).sum(dim=1)
+    assert n_polished[0] != n_polished[1]
+    for i, one in enumerate(alone):
+        torch.testing.assert_close(one.w[0], together.w[i], atol=5e-3, rtol=0)
+        torch.testing.assert_close(one.losses[0], together.losses[i], atol=1e-5, rtol=1e-2)
 
 
 def test_the_same_batch_gives_the_same_latents(linear, project):

@@ -13,12 +13,13 @@ from offline.stimuli.projection.result_file import (
     ProjectedPictures,
     ResultFolder,
     read_projection,
+    read_runs,
 )
 
 SETTINGS = {"generator_sha256": "ab", "projection": {"per_layer": False, "n_starts": 3}}
 
 
-def _part(ids, seed=0, n_layers=2):
+def _part(folder, ids, seed=0, n_layers=2):
     rng = np.random.default_rng(seed)
     n = len(ids)
     return ProjectedPictures(
@@ -32,15 +33,16 @@ def _part(ids, seed=0, n_layers=2):
         distance=np.full(n, 0.7, np.float32),
         start_idx=np.zeros(n, np.int64),
         loss=np.ones((n, 4), np.float32),
+        run=np.full(n, folder.run.date),
     )
 
 
 def test_batches_are_gathered_in_the_order_asked_for(tmp_path):
-    folder = ResultFolder(tmp_path, SETTINGS)
-    parts = [_part(["c", "a"], 1), _part(["test/0001"], 2)]
+    folder = ResultFolder(tmp_path, SETTINGS, {"command": "b2g-offline project"})
+    parts = [_part(folder, ["c", "a"], 1), _part(folder, ["test/0001"], 2)]
     for part in parts:
         folder.add(part)
-    folder.close(["a", "test/0001"], {"command": "b2g-offline project"})
+    folder.close(["a", "test/0001"])
     found = read_projection(tmp_path / "projection.h5")
     assert found.id.tolist() == ["a", "test/0001", "c"]
     np.testing.assert_array_equal(found.w, [parts[0].w[1], parts[1].w[0], parts[0].w[0]])
@@ -52,7 +54,7 @@ def test_batches_are_gathered_in_the_order_asked_for(tmp_path):
 
 def test_the_latents_are_what_a_fit_reads(tmp_path):
     folder = ResultFolder(tmp_path, SETTINGS)
-    part = _part(["a", "test/0001"])
+    part = _part(folder, ["a", "test/0001"])
     folder.add(part)
     folder.close()
     known = known_latents(None, tmp_path / "latents.npz")  # type: ignore[arg-type]
@@ -62,23 +64,23 @@ def test_the_latents_are_what_a_fit_reads(tmp_path):
 
 def test_a_killed_run_is_gone_on_with(tmp_path):
     first = ResultFolder(tmp_path, SETTINGS)
-    first.add(_part(["a", "b"]))
+    first.add(_part(first, ["a", "b"]))
     # Killed while the next batch was being written.
     (tmp_path / "parts" / "000001.unfinished").write_bytes(b"half of it")
     again = ResultFolder(tmp_path, SETTINGS)
     assert again.finished() == {"a": "hash of a", "b": "hash of b"}
-    again.add(_part(["c"]))
+    again.add(_part(again, ["c"]))
     again.close()
     assert read_projection(tmp_path / "projection.h5").id.tolist() == ["a", "b", "c"]
 
 
 def test_a_run_killed_while_gathering_has_no_picture_twice(tmp_path):
     folder = ResultFolder(tmp_path, SETTINGS)
-    part = _part(["a", "b"], 1)
+    part = _part(folder, ["a", "b"], 1)
     folder.add(part)
     folder.close()
     left = ResultFolder(tmp_path, SETTINGS)
-    left.add(_part(["b", "c"], 2))
+    left.add(_part(left, ["b", "c"], 2))
     left.close()
     found = read_projection(tmp_path / "projection.h5")
     assert found.id.tolist() == ["a", "b", "c"]
@@ -103,9 +105,39 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
     assert not (tmp_path / "settings.json").exists()
 
 
+def test_every_run_that_found_pictures_is_named_with_how_many(tmp_path):
+    for device, batches in (("cpu", [["a", "b"], ["c"]]), ("cuda", []), ("cuda:1", [["d"]])):
+        folder = ResultFolder(tmp_path, SETTINGS, {"device": device})
+        for ids in batches:
+            folder.add(_part(folder, ids))
+        folder.close()
+    runs = read_runs(tmp_path / "projection.h5")
+    assert [(r["provenance"]["device"], r["n_pictures"]) for r in runs] == [
+        ("cpu", 3),
+        ("cuda:1", 1),
+    ]
+    assert all(r["seconds"] >= 0 for r in runs)
+    dates = [r["date"] for r in runs]
+    assert dates == sorted(dates)
+    found = read_projection(tmp_path / "projection.h5")
+    assert found.run.tolist() == [dates[0]] * 3 + [dates[1]]
+    with h5py.File(tmp_path / "projection.h5") as file:
+        assert json.loads(file.attrs["provenance"]) == {"device": "cuda:1"}
+
+
+def test_a_killed_run_is_named_too(tmp_path):
+    killed = ResultFolder(tmp_path, SETTINGS, {"device": "cpu"})
+    killed.add(_part(killed, ["a"]))
+    again = ResultFolder(tmp_path, SETTINGS, {"device": "cuda"})
+    again.add(_part(again, ["b", "c"]))
+    again.close()
+    runs = read_runs(tmp_path / "projection.h5")
+    assert [(r["provenance"]["device"], r["n_pictures"]) for r in runs] == [("cpu", 1), ("cuda", 2)]
+
+
 def test_what_somebody_put_beside_the_batches_stays(tmp_path):
     folder = ResultFolder(tmp_path, SETTINGS)
-    folder.add(_part(["a"]))
+    folder.add(_part(folder, ["a"]))
     (tmp_path / "parts" / "notes.txt").write_text("mine")
     folder.close()
     assert [p.name for p in (tmp_path / "parts").iterdir()] == ["notes.txt"]

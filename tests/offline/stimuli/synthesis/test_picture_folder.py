@@ -5,6 +5,7 @@ import logging
 import resource
 import shutil
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -113,17 +114,22 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
         PictureFolder(tmp_path, SETTINGS)
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may become larger than 1000 bytes: writing fails as on a full disk."""
+    """No file may become larger than 1000 bytes: writing fails as on a full disk.
+
+    Not a fixture: pytest's own log may be a file, and it writes to it before fixtures end.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_picture_that_did_not_fit_on_the_disk_leaves_nothing_behind(tmp_path, picture, full_disk):
+def test_a_picture_that_did_not_fit_on_the_disk_leaves_nothing_behind(tmp_path, picture):
     with PictureFolder(tmp_path / "set", SETTINGS) as folder:
-        with pytest.raises(OSError, match="File too large"):
+        with full_disk(), pytest.raises(OSError, match="File too large"):
             folder.write(FILES[0], picture)
         assert list((tmp_path / "set" / "test").iterdir()) == []
