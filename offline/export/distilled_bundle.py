@@ -16,7 +16,7 @@ from offline.export.generator_onnx import fixed_shapes
 from offline.export.new_generator import with_generator
 from offline.export.source_hashes import distilled_sources
 from offline.stages import Stage
-from offline.stimuli.distilled.face_latents import GAIN, FaceLatents, bent_sd, shipped_face_latents
+from offline.stimuli.distilled.face_latents import GAIN, FaceLatents, shipped_face_latents
 
 if TYPE_CHECKING:
     import onnx
@@ -67,32 +67,30 @@ def after_bend(synthesis: onnx.ModelProto, faces: FaceLatents) -> onnx.ModelProt
 
     mean, reading, drawing = (
         array.astype(np.float32)
-        for array in (
-            faces.mean,
-            faces.stimulus_reading.T * GAIN,
-            faces.drawing / bent_sd()[:, None],
-        )
+        for array in (faces.mean, faces.stimulus_reading.T * GAIN, faces.own_drawing)
     )
     graph = GraphWriter("bend")
-    plain = graph.node("MatMul", graph.node("Sub", "w", mean), reading)
-    graph.node("Add", graph.node("MatMul", graph.node("Tanh", plain), drawing), mean, name="own_w")
+    with graph.scope("bend"):
+        plain = graph.node("MatMul", graph.node("Sub", "w", mean), reading)
+        drawn = graph.node("MatMul", graph.node("Tanh", plain), drawing)
+        graph.node("Add", drawn, mean, name="own_w")
     shape: list[str | int | None] = ["N", 1, len(mean)]
     bend = graph.model(
         [helper.make_tensor_value_info("w", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("own_w", TensorProto.FLOAT, shape)],
     )
-    prefixed = compose.add_prefix(synthesis, "synthesis/")
-    own = prefixed.graph.input[0].name
-    merged = compose.merge_models(bend, prefixed, io_map=[("own_w", own)])
-    for output in merged.graph.output:
-        _rename(merged, output, output.name.removeprefix("synthesis/"))
+    # Both inputs are called w; every other name of the synthesis stays, its outputs' too.
+    renamed = compose.add_prefix(
+        synthesis,
+        "synthesis/",
+        rename_nodes=False,
+        rename_edges=False,
+        rename_outputs=False,
+        rename_initializers=False,
+        rename_value_infos=False,
+        rename_functions=False,
+    )
+    own = renamed.graph.input[0].name
+    merged = compose.merge_models(bend, renamed, io_map=[("own_w", own)])
     onnx.checker.check_model(merged)
     return merged
-
-
-def _rename(model: onnx.ModelProto, output: onnx.ValueInfoProto, name: str) -> None:
-    for node in model.graph.node:
-        for i, made in enumerate(node.output):
-            if made == output.name:
-                node.output[i] = name
-    output.name = name

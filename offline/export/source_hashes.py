@@ -23,6 +23,7 @@ BRAIN = (
     "b2g_rt/simulation/*.py",
 )
 PICTURES = ("offline/stimuli/faces/*.py",)
+BEND = ("offline/stimuli/distilled/face_latents.py",)
 DISTILLED = "offline/stimuli/distilled/weights/generator.safetensors"
 # These change neither a sample nor a pixel.
 LEFT_OUT = ("__init__.py", "from_record.py", "session_writer.py")
@@ -46,9 +47,9 @@ def source_hashes(patterns: tuple[str, ...] = BRAIN + PICTURES) -> dict[str, str
 
 
 def distilled_sources() -> dict[str, str]:
-    """Return the hashes of what the distilled bundle depends on: the brain's code and the network's weights."""
+    """Return the hashes of what the distilled bundle depends on: the brain's code, the bend, the network's weights."""
     weights = hashlib.sha256((ROOT / DISTILLED).read_bytes()).hexdigest()
-    return {**source_hashes(), DISTILLED: weights}
+    return {**source_hashes(BRAIN + PICTURES + BEND), DISTILLED: weights}
 
 
 def code_hash(source: str) -> str:

@@ -18,9 +18,15 @@ def test_a_window_whose_picture_is_black_is_flagged_and_counted_and_the_session_
 ):
     bundle = write_overflowing_bundle(tmp_path / "overflowing", BYTES)
     with caplog.at_level(logging.ERROR), rig(tmp_path, f"bundle={bundle.path}") as r:
-        for i in range(4):
+        # Windows 1 and 4 of a trial overflow. The samples stop once at the first's end: nothing newer supersedes it.
+        r.mua.push(401)
+        r.markers.push("face-0000", r.mua.time_of(400))
+        r.mua.push(25)
+        r.seen.wait_for_frames(2)
+        r.mua.push(225)
+        for i in range(1, 4):
             r.trial(f"face-{i:04d}", 400 + 400 * i)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 36)
+        r.seen.wait_for_frames(36)
         progress = r.live.service.progress
     frames = r.seen.frames()
     negative = {f.sequence for f in frames if latent(f)[0] < 0}

@@ -123,7 +123,7 @@ def test_every_due_window_gives_exactly_one_frame(tmp_path):
     with rig(tmp_path) as r:
         for i in range(5):
             r.trial(f"face-{i:04d}", 400 + 400 * i)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 45)
+        r.seen.wait_for_frames(45)
     frames = r.seen.frames()
     assert sorted((f.trial, f.window_idx) for f in frames) == [
         (t, k) for t in range(5) for k in range(9)
@@ -139,7 +139,7 @@ def test_every_due_window_gives_exactly_one_frame(tmp_path):
 def test_a_picture_carries_the_identity_of_the_window_it_was_decoded_from(tmp_path):
     with rig(tmp_path) as r:
         r.trial("face-0003", 400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
         generator = r.live.models.generator
         shown = [f for f in r.seen.frames() if f.image is not None]
         assert shown
@@ -153,7 +153,7 @@ def test_a_picture_carries_the_identity_of_the_window_it_was_decoded_from(tmp_pa
 def test_frames_carry_the_time_of_their_samples_and_of_every_stage(tmp_path):
     with rig(tmp_path) as r:
         r.trial("face-0001", 500)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     for frame in r.seen.frames():
         onset = r.mua.time_of(500)
         assert frame.onset_s == pytest.approx(onset, abs=1e-6)
@@ -170,7 +170,7 @@ def test_windows_that_closed_before_their_marker_are_decoded_at_once_and_flagged
         r.mua.push(900)
         r.seen.wait(lambda: r.live.service.ledgers[0].received >= 870)
         r.markers.push("face-0000", r.mua.time_of(500))
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     assert all(f.flags.late for f in r.seen.frames())
     assert all(f.latent is not None for f in r.seen.frames())
 
@@ -182,7 +182,7 @@ def test_a_gap_inside_a_window_marks_its_frames_and_the_ledger_adds_up(tmp_path)
         r.mua.push(39)
         r.markers.push("face-0000", r.mua.time_of(500))
         r.mua.push(300)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     by_window = {f.window_idx: f for f in r.seen.frames()}
     # The gap lies at samples 450-461; window k covers 400 + 25 k to 500 + 25 k.
     assert {k: f.flags.gap for k, f in by_window.items()} == {k: k <= 2 for k in range(9)}
@@ -199,7 +199,7 @@ def test_a_window_with_too_much_lost_has_no_latent_and_says_so(tmp_path):
         r.mua.push(21)
         r.markers.push("face-0000", r.mua.time_of(500))
         r.mua.push(300)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     by_window = {f.window_idx: f for f in r.seen.frames()}
     assert by_window[0].flags.dropped
     assert by_window[0].latent is None
@@ -215,7 +215,7 @@ def test_a_marker_older_than_the_ring_is_counted_and_named(tmp_path):
         r.mua.push(2500)
         r.seen.wait(lambda: r.live.service.ledgers[0].received >= 2400)
         r.markers.push("face-0002", r.mua.time_of(300))
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     assert all(f.flags.dropped for f in r.seen.frames())
     (event,) = r.seen.events("marker-too-old")
     assert "face-0002" in event.text
@@ -225,7 +225,7 @@ def test_an_unknown_stimulus_is_named_once_and_still_decoded(tmp_path):
     with rig(tmp_path) as r:
         r.trial("nobody", 400)
         r.trial("nobody", 800)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 18)
+        r.seen.wait_for_frames(18)
     (event,) = r.seen.events("unknown-stimulus")
     assert "nobody" in event.text
     assert all(f.latent is not None and f.cosine is None for f in r.seen.frames())
@@ -239,7 +239,7 @@ def test_samples_that_are_not_finite_degrade_their_channel_only(tmp_path, bad):
         rows[:, 77] = bad
         r.mua.push(1000, rows)
         r.markers.push("face-0000", r.mua.time_of(500))
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     for frame in r.seen.frames():
         assert frame.flags.degraded
         assert frame.n_bad_channels == 1
@@ -250,7 +250,7 @@ def test_free_running_decodes_every_25_ms_without_any_marker(tmp_path):
     with rig(tmp_path, free_running=True) as r:
         r.mua.push(1000)
         # The first window ends at 150: its V1 samples lie 50 ms before it.
-        r.seen.wait(lambda: len(r.seen.frames()) >= 35)
+        r.seen.wait_for_frames(35)
     frames = r.seen.frames()
     assert [f.sample_stop for f in frames] == list(range(150, 1001, 25))
     assert all(f.trial is None and f.latent is not None for f in frames)
@@ -260,7 +260,7 @@ def test_free_running_decodes_every_25_ms_without_any_marker(tmp_path):
 def test_an_amplified_latent_is_drawn_but_the_decoded_one_is_sent(tmp_path):
     with rig(tmp_path, "inference.latent_gain=2") as r:
         r.trial("face-0003", 400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
         generator, mean = r.live.models.generator, r.live.models.bundle.latent_mean
         assert generator is not None
         for frame in (f for f in r.seen.frames() if f.image is not None):
@@ -308,11 +308,11 @@ def test_a_gap_longer_than_the_ring_flags_the_windows_it_touches(tmp_path):
     with rig(tmp_path, "service.ring_s=1") as r:
         r.mua.push(501)
         r.markers.push("face-0000", r.mua.time_of(500))
-        r.seen.wait(lambda: len(r.seen.frames()) >= 1)
+        r.seen.wait_for_frames(1)
         r.mua.push(90)
         r.mua.skip(4000)
         r.mua.push(200)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     by_window = {f.window_idx: f for f in r.seen.frames()}
     # The gap begins at 591; window k covers 400 + 25 k to 500 + 25 k.
     assert {k: f.flags.gap for k, f in by_window.items()} == {k: k >= 4 for k in range(9)}
@@ -327,7 +327,7 @@ def test_an_onset_before_the_first_sample_is_named_as_that(tmp_path):
         r.seen.wait(lambda: r.live.service.ledgers[0].received >= 1)
         r.markers.push("face-0002", r.mua.time_of(-50))
         r.mua.push(400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
     (event,) = r.seen.events("marker-too-old")
     assert "before the first sample" in event.text
     assert [f.flags.dropped for f in sorted(r.seen.frames(), key=lambda f: f.window_idx)] == (
@@ -338,7 +338,7 @@ def test_an_onset_before_the_first_sample_is_named_as_that(tmp_path):
 def test_a_stream_that_stops_and_returns_is_one_gap_and_is_decoded_again(tmp_path):
     with rig(tmp_path) as r:
         r.trial("face-0000", 400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
         name = r.live.service._ingest._source.description.name
         r.mua.close()
         r.seen.wait(lambda: bool(r.seen.events("lost")))
@@ -347,7 +347,7 @@ def test_a_stream_that_stops_and_returns_is_one_gap_and_is_decoded_again(tmp_pat
         again.sent = r.mua.sent + 200
         r.mua = again
         r.trial("face-0001", again.sent + 400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 18)
+        r.seen.wait_for_frames(18)
     ledger = r.live.service.ledgers[0]
     assert ledger.reconnects == 1
     assert ledger.lost == 200
@@ -361,7 +361,7 @@ def test_everything_received_and_decoded_is_in_the_recording(tmp_path):
     with rig(tmp_path, f"record.path={path}") as r:
         for i in range(3):
             r.trial(f"face-{i:04d}", 400 + 400 * i)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 27)
+        r.seen.wait_for_frames(27)
         r.seen.wait(lambda: r.live.service.ledgers[0].received == r.mua.sent)
     with SessionFile(path) as session:
         ledger = r.live.service.ledgers[0]
@@ -380,7 +380,7 @@ def test_latents_and_events_can_be_read_by_any_lsl_client(tmp_path):
         inlet = pylsl.StreamInlet(info)
         inlet.open_stream(10)
         r.trial("face-0000", 400)
-        r.seen.wait(lambda: len(r.seen.frames()) >= 9)
+        r.seen.wait_for_frames(9)
         samples: list[list[float]] = []
         stamps: list[float] = []
         while len(samples) < 9:

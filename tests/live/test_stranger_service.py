@@ -50,7 +50,7 @@ def session(tmp_path_factory):
     live.service.start()
     try:
         sent = json.loads(process.stdout.readline())
-        seen.wait(lambda: len(seen.frames()) >= 9 * sent["n_markers"])
+        seen.wait_for_frames(9 * sent["n_markers"])
     finally:
         process.communicate("", timeout=20)
         live.service.request_stop()

@@ -47,17 +47,26 @@ class FaceLatents:
         return np.asarray(np.linalg.pinv(self.stimulus_reading).T, dtype=np.float64)
 
     @property
+    def own_drawing(self) -> NDArray[np.float64]:
+        """What a bent parameter adds to w', (parameter, latent)."""
+        return self.drawing / bent_sd()[:, None]
+
+    @property
     def reading(self) -> NDArray[np.float64]:
         """Bent parameters are ``(w' - mean) @ reading.T``, (parameter, latent)."""
         return bent_sd()[:, None] * self.stimulus_reading
 
     def of_bent(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return w' (N, latent) of bent parameters (N, parameter)."""
-        return self.mean + (s / bent_sd()) @ self.drawing
+        return self.mean + s @ self.own_drawing
+
+    def bent_of_stimuli(self, w: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the bent parameters (N, parameter) of the stimuli's w (N, latent)."""
+        return np.asarray(np.tanh(GAIN * ((w - self.mean) @ self.stimulus_reading.T)), np.float64)
 
     def of_stimuli(self, w: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return w' (N, latent) of the stimuli's w (N, latent)."""
-        return self.of_bent(np.tanh(GAIN * ((w - self.mean) @ self.stimulus_reading.T)))
+        return self.of_bent(self.bent_of_stimuli(w))
 
     def to_stimuli(self, s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a stimulus' w (N, latent) that shows the bent parameters (N, parameter); all of them within -1..1."""

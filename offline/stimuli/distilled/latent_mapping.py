@@ -19,10 +19,10 @@ from torch import Tensor
 
 from b2g_rt.simulation.latent_space import LatentSpace
 from offline.stimuli.distilled.face_latents import GAIN, FaceLatents, bent_sd
+from offline.stimuli.distilled.plan import MAPPING_LAYERS
 from offline.stimuli.stylegan.mapping import GAIN as LAYER_GAIN
 from offline.stimuli.stylegan.mapping import SLOPE, FullyConnected, Mapping
 
-N_LAYERS = 3
 KINKS = (0.0, 0.3, 0.65, 1.05, 1.55, 2.3)
 """Places of the broken line's corners, in SD of a parameter; both signs."""
 
@@ -60,7 +60,7 @@ def make_bent(mapping: Mapping, stimuli: LatentSpace, faces: FaceLatents) -> Non
     Parameters
     ----------
     mapping : Mapping
-        Of ``N_LAYERS`` layers, z_dim the components of the latent space; changed.
+        Of ``MAPPING_LAYERS`` layers, z_dim the components of the latent space; changed.
     stimuli : LatentSpace
     faces : FaceLatents
     """
@@ -68,7 +68,7 @@ def make_bent(mapping: Mapping, stimuli: LatentSpace, faces: FaceLatents) -> Non
     n_parameters, n_kinks = len(GAIN), len(places)
     # Plain parameters of z: (parameter, component).
     plain = faces.stimulus_reading @ (stimuli.sd[:, None] * stimuli.basis).T
-    layers = [getattr(mapping, f"fc{i}") for i in range(N_LAYERS)]
+    layers = [getattr(mapping, f"fc{i}") for i in range(MAPPING_LAYERS)]
     width = layers[0].weight.shape[0]
     first, places_at = np.zeros((width, plain.shape[1])), np.zeros(width)
     summed, added = np.zeros((width, n_parameters)), np.zeros(n_parameters)
@@ -76,9 +76,8 @@ def make_bent(mapping: Mapping, stimuli: LatentSpace, faces: FaceLatents) -> Non
         rows = slice(j * n_kinks, (j + 1) * n_kinks)
         first[rows], places_at[rows] = plain[j], places
         summed[rows, j], added[j] = broken_line(GAIN[j], places)
-    to_latent = faces.drawing / bent_sd()[:, None]  # (parameter, latent)
     _set(layers[0], first, -places_at)
-    _set(layers[1], -(summed @ to_latent).T / LAYER_GAIN, -(faces.mean + added @ to_latent))
+    _set(layers[1], -(summed @ faces.own_drawing).T / LAYER_GAIN, -faces.of_bent(added))
     # Back through both kinks: 1 = LAYER_GAIN * SLOPE * factor * LAYER_GAIN.
     factor = 1.0 / (LAYER_GAIN * LAYER_GAIN * SLOPE)
     _set(layers[2], -factor * np.eye(len(faces.mean)), np.zeros(len(faces.mean)))
@@ -117,7 +116,7 @@ def statistics(
     found = about @ faces.reading.T
     length = z.double().square().mean(dim=1, keepdim=True).sqrt()
     w = stimuli.mean + ((z.double() / length).numpy() * stimuli.sd) @ stimuli.basis
-    wanted = np.tanh(GAIN * ((w - faces.mean) @ faces.stimulus_reading.T))
+    wanted = faces.bent_of_stimuli(w)
     sd = found.std(axis=0) / bent_sd()
     return {
         "bend_error": float(np.sqrt(np.mean((found - wanted) ** 2))),

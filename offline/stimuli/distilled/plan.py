@@ -15,6 +15,9 @@ from offline.stimuli.stylegan.specification import GeneratorSpec, MappingSpec
 
 NAME = "distilled-faces"
 
+MAPPING_LAYERS = 3
+"""As many as a bend needs whose weights are computed (``latent_mapping``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -114,7 +117,9 @@ class Plan:
 
     def specification(self, w_dim: int = 512) -> GeneratorSpec:
         """Return the generator's specification."""
-        return stylegan3(NAME, self.widths, w_dim=w_dim, mapping=MappingSpec(n_layers=3))
+        return stylegan3(
+            NAME, self.widths, w_dim=w_dim, mapping=MappingSpec(n_layers=MAPPING_LAYERS)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""

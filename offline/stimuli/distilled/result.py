@@ -1,4 +1,4 @@
-"""From a finished training to the shipped directory: ordinary weights, exact mapping, measured likeness, provenance.
+"""From a finished training to the shipped directory: ordinary weights, computed mapping, measured likeness, provenance.
 
 Must not know commands.
 """

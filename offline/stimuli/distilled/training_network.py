@@ -97,7 +97,7 @@ def baked(network: TrainingNetwork, latent_mean: Tensor, reading: Tensor) -> Gen
     network : TrainingNetwork
     latent_mean : Tensor, (latent,)
     reading : Tensor, (parameter, latent)
-        Bent parameters are ``(w - mean) @ reading.T``, see ``latent_mapping.FaceLatents.reading``.
+        Bent parameters are ``(w - mean) @ reading.T``, see ``face_latents.FaceLatents.reading``.
 
     Returns
     -------

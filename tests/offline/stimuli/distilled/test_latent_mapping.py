@@ -6,13 +6,8 @@ import torch
 
 from b2g_rt.simulation.from_record import faces_macaque
 from offline.stimuli.distilled.face_latents import GAIN, bent_sd, shipped_face_latents
-from offline.stimuli.distilled.latent_mapping import (
-    N_LAYERS,
-    bent,
-    broken_line,
-    make_bent,
-    statistics,
-)
+from offline.stimuli.distilled.latent_mapping import bent, broken_line, make_bent, statistics
+from offline.stimuli.distilled.plan import MAPPING_LAYERS
 from offline.stimuli.stylegan.mapping import Mapping
 from offline.stimuli.stylegan.schedule import Widths, stylegan3
 from offline.stimuli.stylegan.specification import MappingSpec
@@ -21,7 +16,7 @@ from offline.stimuli.stylegan.specification import MappingSpec
 @pytest.fixture(scope="module")
 def fitted():
     stimuli, faces = faces_macaque().latents, shipped_face_latents()
-    mapping = Mapping(stylegan3("m", Widths(32), mapping=MappingSpec(n_layers=N_LAYERS)))
+    mapping = Mapping(stylegan3("m", Widths(32), mapping=MappingSpec(n_layers=MAPPING_LAYERS)))
     make_bent(mapping, stimuli, faces)
     return stimuli, faces, mapping
 

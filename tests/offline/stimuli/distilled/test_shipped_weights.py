@@ -40,7 +40,7 @@ def test_the_shipped_generator_is_the_plans_stylegan3(distilled):
     assert sum(file.stat().st_size for file in DISTILLED_FOLDER.iterdir()) < 8e6
 
 
-def test_its_pictures_are_the_renderers_pictures_of_the_same_w(alike):
+def test_its_pictures_are_the_renderers_pictures_of_the_same_faces(alike):
     assert alike.psnr_db > PSNR_DB
 
 
