@@ -7,8 +7,9 @@ from typing import Any
 
 from b2g_rt.contracts.channels import ChannelMap, brain2gan_channels
 from b2g_rt.errors import BundleError
-from b2g_rt.simulation.latent_space import FACE_LATENT_SEED, face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.latent_space import FACE_LATENT_SEED, IMAGE_LATENT_SEED
+from b2g_rt.simulation.macaque import Macaque, MacaqueSpec
+from b2g_rt.simulation.presets import PRESETS
 from b2g_rt.simulation.protocol import Protocol
 
 MACAQUE_SEED = 1
@@ -20,9 +21,28 @@ def faces_macaque(
     channels: ChannelMap | None = None,
 ) -> Macaque:
     """Return the macaque that looks at faces, 960 electrodes unless told otherwise."""
-    return Macaque(
-        faces_spec(macaque_seed), channels or brain2gan_channels(), face_latents(latent_seed)
-    )
+    return preset_macaque("faces", macaque_seed, latent_seed, channels)
+
+
+def images_macaque(
+    macaque_seed: int = MACAQUE_SEED,
+    latent_seed: int = IMAGE_LATENT_SEED,
+    channels: ChannelMap | None = None,
+) -> Macaque:
+    """Return the macaque that looks at natural images, 960 electrodes unless told otherwise."""
+    return preset_macaque("images", macaque_seed, latent_seed, channels)
+
+
+def preset_macaque(
+    name: str,
+    macaque_seed: int = MACAQUE_SEED,
+    latent_seed: int | None = None,
+    channels: ChannelMap | None = None,
+) -> Macaque:
+    """Return the macaque of one of ``PRESETS``; KeyError for another name."""
+    preset = PRESETS[name]
+    latents = preset.latents(preset.latent_seed if latent_seed is None else latent_seed)
+    return Macaque(preset.spec(macaque_seed), channels or brain2gan_channels(), latents)
 
 
 def macaque_record(macaque: Macaque) -> dict[str, Any]:
@@ -56,16 +76,17 @@ def recorded_macaque(record: dict[str, Any], channels: ChannelMap, where: str) -
             f"{where}: says nothing of a simulated macaque, expected its seeds. Only bundles that were fitted on the "
             "simulator can be demonstrated with it."
         )
-    macaque = faces_macaque(int(seeds["macaque"]), int(seeds["latents"]), channels)
-    if _plain(macaque.spec.to_dict()) != _plain(record.get("macaque")):
+    try:
+        spec = MacaqueSpec.from_dict(record["macaque"])
+        macaque = preset_macaque(
+            spec.preset, int(seeds["macaque"]), int(seeds["latents"]), channels
+        )
+        same = macaque.spec == spec
+    except (KeyError, TypeError, ValueError):
+        same = False
+    if not same:
         raise BundleError(
-            f"{where}: made with another simulated macaque than this release's faces preset. Make it again."
+            f"{where}: made with another simulated macaque than this release's presets ({', '.join(PRESETS)}). Make it "
+            "again."
         )
     return macaque
-
-
-def _plain(value: Any) -> Any:
-    """Return data as JSON gives them back."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -28,7 +28,7 @@ class RoiTuning:
     ----------
     roi : str
     n_components : int
-        Whitened components the ROI is tuned to, disjoint from the other ROIs'.
+        Whitened components the ROI is tuned to.
     q_mean : float
         Share of the single-trial variance of the response window's mean that stimuli explain.
     f_mean : float
@@ -36,6 +36,8 @@ class RoiTuning:
     latency_ms, latency_sd_ms : float
     window_ms : (int, int)
         Response window [start, stop) after onset.
+    shared : float
+        Share of ``n_components`` that other ROIs are tuned to as well; the rest is this ROI's alone.
     """
 
     roi: str
@@ -45,6 +47,12 @@ class RoiTuning:
     latency_ms: float
     latency_sd_ms: float
     window_ms: tuple[int, int]
+    shared: float = 0.0
+
+    @property
+    def n_own(self) -> int:
+        """Components that this ROI is dealt before any are shared."""
+        return self.n_components - round(self.shared * self.n_components)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class MacaqueSpec:
     ----------
     rois : tuple of RoiTuning
     seed : int
+    preset : str
+        Whose numbers these are, see ``presets.py``.
     q_sd, f_sd : float
         Spread between electrodes of one ROI.
     n_nonlinear : int
@@ -74,6 +84,7 @@ class MacaqueSpec:
 
     rois: tuple[RoiTuning, ...]
     seed: int = 1
+    preset: str = "faces"
     q_sd: float = 0.15
     f_sd: float = 0.10
     n_nonlinear: int = 60
@@ -85,26 +96,26 @@ class MacaqueSpec:
     sd_share: float = 0.02
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for provenance."""
+        """Return plain data for provenance; ``from_dict`` reads it."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> MacaqueSpec:
+        """Build from plain data, also of an earlier release: what it did not know is as it was then.
 
-def faces_spec(seed: int = 1) -> MacaqueSpec:
-    """Return the macaque that looks at faces, as hard to decode as the real one.
-
-    Notes
-    -----
-    Source of the numbers: facts/brain2gan.md, calibrated against Brain2GAN (faces),
-    doi 10.1371/journal.pcbi.1012058.
-    """
-    return MacaqueSpec(
-        rois=(
-            RoiTuning("V1", 28, 0.40, 0.40, 35.0, 4.0, (25, 125)),
-            RoiTuning("V4", 28, 0.35, 0.40, 45.0, 8.0, (50, 150)),
-            RoiTuning("IT", 45, 0.35, 0.40, 60.0, 12.0, (75, 175)),
-        ),
-        seed=seed,
-    )
+        Raises
+        ------
+        TypeError, KeyError
+            These are no numbers of a macaque.
+        """
+        rois = tuple(
+            RoiTuning(**{**roi, "window_ms": tuple(roi["window_ms"])}) for roi in data["rois"]
+        )
+        parts = {
+            "time_course": TimeCourse(**data["time_course"]),
+            "noise": NoiseSpec(**data["noise"]),
+        }
+        return cls(**{**data, **parts, "rois": rois})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +125,7 @@ class MacaqueTruth:
     Attributes
     ----------
     components : dict of roi to int64, axes (component,)
-        Positions of the whitened components that the ROI is tuned to.
+        Positions of the whitened components that the ROI is tuned to; some may be shared.
     tuning : float64, axes (channel, component)
         Unit rows over all components of the latent space, zero outside the ROI's.
     q, f : float64, axes (channel,)
@@ -247,15 +258,22 @@ def parameter_reading(
 def _deal_components(
     spec: MacaqueSpec, n_components: int, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
-    wanted = sum(roi.n_components for roi in spec.rois)
+    wanted = sum(roi.n_own for roi in spec.rois)
     if wanted > n_components:
         raise ValueError(f"{wanted} tuned components, the latent space has {n_components}")
     order = rng.permutation(n_components)
-    stops = np.cumsum([roi.n_components for roi in spec.rois])
-    return {
-        roi.roi: np.sort(order[stop - roi.n_components : stop])
-        for roi, stop in zip(spec.rois, stops, strict=True)
+    stops = np.cumsum([roi.n_own for roi in spec.rois])
+    own = {
+        roi.roi: order[stop - roi.n_own : stop] for roi, stop in zip(spec.rois, stops, strict=True)
     }
+    dealt = {}
+    for roi in spec.rois:
+        parts = [own[roi.roi]]
+        if n_shared := roi.n_components - roi.n_own:
+            others = np.concatenate([own[other.roi] for other in spec.rois if other is not roi])
+            parts.append(rng.choice(others, n_shared, replace=False))
+        dealt[roi.roi] = np.sort(np.concatenate(parts))
+    return dealt
 
 
 def _draw_electrodes(

@@ -82,7 +82,7 @@ def write_session(
         channel_map=macaque.channels,
         simulated=True,
         speed=1.0,
-        provenance=_provenance(macaque, protocol, len(order), seed),
+        provenance=session_provenance(macaque, protocol, len(order), seed),
     )
     created = created or datetime.now(UTC).isoformat(timespec="seconds")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -142,7 +142,10 @@ def _check(ids: Sequence[str], latents: NDArray[np.float32], order: Sequence[int
         raise ValueError(f"order of {len(order)} trials, expected positions 0 to {len(ids) - 1}")
 
 
-def _provenance(macaque: Macaque, protocol: Protocol, n_trials: int, seed: int) -> dict[str, Any]:
+def session_provenance(
+    macaque: Macaque, protocol: Protocol, n_trials: int, seed: int
+) -> dict[str, Any]:
+    """Return what a session file says about where its data come from; ``recorded_macaque`` reads it."""
     return {
         "simulated": True,
         "about": "simulated macaque: no animal was recorded",

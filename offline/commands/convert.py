@@ -1,10 +1,11 @@
-"""`b2g-offline convert`: a recording of any format as our own HDF5 session, or as NWB."""
+"""`b2g-offline convert`: a recording of any format as our own HDF5 session, as NWB, or as what other programs read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +26,8 @@ from offline.commands.recording_options import (
 )
 from offline.stages import stages
 
-_SUFFIXES = {".h5": "b2g-session", ".hdf5": "b2g-session", ".nwb": "nwb"}
+if TYPE_CHECKING:
+    from offline.recordings.formats.reader import RecordingReader
 
 
 class Target(StrEnum):
@@ -33,11 +35,28 @@ class Target(StrEnum):
 
     session = "b2g-session"
     nwb = "nwb"
+    xdf = "xdf"
+    blackrock = "blackrock"
+    brain2gan = "brain2gan"
+    tvsd_trials = "tvsd-trials"
+    tvsd_responses = "tvsd-responses"
+
+
+_SUFFIXES = {
+    ".h5": Target.session,
+    ".hdf5": Target.session,
+    ".nwb": Target.nwb,
+    ".xdf": Target.xdf,
+    **{f".ns{n}": Target.blackrock for n in range(1, 7)},
+}
 
 
 def convert(
     file: Annotated[Path, typer.Argument(help="Recording of any format.")],
-    out: Annotated[Path, typer.Argument(help="File to write: .h5 (session) or .nwb.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="File to write: .h5 (session), .nwb, .xdf, .ns2 (Blackrock), .mat."),
+    ],
     to: Annotated[
         Target | None, typer.Option(help="What to write; by default as the ending of OUT says.")
     ] = None,
@@ -66,19 +85,24 @@ def convert(
         typer.Option(help="NWB: age of the animal as ISO 8601 duration, P9Y for nine years."),
     ] = None,
 ) -> None:
-    """Write a recording as our own HDF5 session, which fit, evaluate and replay read, or as NWB, for sharing.
+    """Write a recording as our own HDF5 session, which fit, evaluate and replay read, or as another format.
+
+    XDF and Blackrock files do not hold latents, sets and days; Brain2GAN's and TVSD's hold stretches or means around
+    onsets. What is not held is lost, so keep the session.
 
     From the amplifier: b2g-offline convert monday.xdf monday.h5 --channels configs/channels/brain2gan-1024.yaml
 
     For others: b2g-offline convert recordings/monday.h5 monday.nwb
+
+    As the paper's files: b2g-offline convert recordings/monday.h5 monday_MUA.mat --to brain2gan
     """
     from offline.destinations import check_file
     from offline.recordings.formats.opening import open_recording
 
-    target = to.value if to else _SUFFIXES.get(out.suffix.lower())
+    target = to or _SUFFIXES.get(out.suffix.lower())
     if target is None:
         raise ConfigError(
-            f"{out}: ends in '{out.suffix}', expected .h5 or .nwb. Or say what to write with --to."
+            f"{out}: ends in '{out.suffix}', expected .h5, .nwb, .xdf or .ns2. Or say what to write with --to."
         )
     check_file("OUT", out)
     if out.exists() and file.exists() and out.samefile(file):
@@ -100,16 +124,47 @@ def convert(
     )
     with open_recording(file, options, format_) as reader, stages(console) as stage:
         done = stage(f"{reader.info.format} to {target}", reader.n_samples)
-        if target == Target.nwb:
-            from offline.recordings.formats.nwb_writer import write_nwb
-
-            write_nwb(reader, out, done, subject=subject, age=age)
-        else:
-            from offline.recordings.formats.session_hdf5_writer import write_session_hdf5
-
-            write_session_hdf5(reader, out, done)
+        _write(reader, out, target, done, subject, age)
         for line in reader.gaps.lines():
             say(f"gaps: {line}")
         n_samples, n_trials = reader.n_samples, reader.trials().n_trials
     size = out.stat().st_size / 1e6
     say(f"written: {out} ({target}, {n_samples} samples, {n_trials} trials, {size:.1f} MB)")
+
+
+def _write(
+    reader: RecordingReader,
+    out: Path,
+    target: Target,
+    done: Callable[[int], None],
+    subject: str | None,
+    age: str | None,
+) -> None:
+    if target == Target.nwb:
+        from offline.recordings.formats.nwb_writer import write_nwb
+
+        write_nwb(reader, out, done, subject=subject, age=age)
+    elif target == Target.xdf:
+        from offline.recordings.formats.xdf_writer import write_xdf
+
+        write_xdf(reader, out, done)
+    elif target == Target.blackrock:
+        from offline.recordings.formats.blackrock_writer import write_blackrock
+
+        write_blackrock(reader, out, done)
+    elif target == Target.brain2gan:
+        from offline.recordings.formats.brain2gan_writer import write_brain2gan
+
+        write_brain2gan([reader], out, done)
+    elif target == Target.tvsd_trials:
+        from offline.recordings.formats.tvsd_writer import write_tvsd_trials
+
+        write_tvsd_trials([reader], out, done)
+    elif target == Target.tvsd_responses:
+        from offline.recordings.formats.tvsd_writer import write_tvsd_responses
+
+        write_tvsd_responses([reader], out, done)
+    else:
+        from offline.recordings.formats.session_hdf5_writer import write_session_hdf5
+
+        write_session_hdf5(reader, out, done)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from b2g_rt.errors import SessionError
 from offline.recordings.formats.nwb import LATENTS, MARKERS, MODULE, MUA
 from offline.recordings.formats.nwb_electrodes import write_electrodes
+from offline.recordings.formats.ordered_rows import OrderedRows, rows_per_block
 from offline.recordings.formats.reader import RecordingReader, one_line
-from offline.recordings.formats.session_hdf5_writer import rows_per_block
 from offline.whole_files import whole_file
 
 _UNKNOWN = "unknown"
@@ -89,9 +89,8 @@ def _write(
 ) -> None:
     from pynwb import NWBHDF5IO, NWBFile
 
-    order = _order(reader.index())
-    index = reader.index()[order]
-    time_s = reader.time_s()[order]
+    ordered = OrderedRows(reader)
+    time_s = ordered.time_s()
     per_s = (reader.info.rate_hz or 1.0) * reader.info.speed
     start_s = float(time_s[0])
     nwb = NWBFile(
@@ -103,20 +102,14 @@ def _write(
     )
     electrodes = write_electrodes(nwb, reader.channels)
     times: dict[str, Any] = {"starting_time": 0.0, "rate": per_s}
-    if not _regular(index, time_s - start_s, per_s):
+    if not _regular(ordered.index, time_s - start_s, per_s):
         times = {"timestamps": time_s - start_s}
-    nwb.add_acquisition(_mua(reader, order, electrodes, times, progress))
+    nwb.add_acquisition(_mua(reader, ordered, electrodes, times, progress))
     _add_trials(nwb, reader, start_s)
     _add_markers(nwb, reader, start_s)
     _add_latents(nwb, reader)
     with NWBHDF5IO(str(part), "w") as io:
         io.write(nwb)
-
-
-def _order(index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rows in order of the sample clock; of doubled ones the first that came."""
-    _, first = np.unique(index, return_index=True)
-    return first.astype(np.int64)
 
 
 def _regular(index: NDArray[np.int64], time_s: NDArray[np.float64], per_s: float) -> bool:
@@ -128,7 +121,7 @@ def _regular(index: NDArray[np.int64], time_s: NDArray[np.float64], per_s: float
 
 def _mua(
     reader: RecordingReader,
-    order: NDArray[np.int64],
+    ordered: OrderedRows,
     electrodes: Any,
     times: dict[str, Any],
     progress: Callable[[int], None] | None,
@@ -142,7 +135,7 @@ def _mua(
     rows = rows_per_block(info.n_columns)
     data = H5DataIO(
         DataChunkIterator(
-            data=_rows(reader, order, rows, progress),
+            data=_rows(ordered, progress),
             maxshape=(None, info.n_columns),
             dtype=np.dtype("float32"),
             buffer_size=rows,
@@ -150,7 +143,7 @@ def _mua(
         compression="gzip",
         compression_opts=_GZIP_LEVEL,
         shuffle=True,
-        chunks=(min(len(order), 1000), min(info.n_columns, 64)),
+        chunks=(min(len(ordered), 1000), min(info.n_columns, 64)),
     )
     common = {"name": MUA, "data": data, **times}
     about = "Multi-unit activity, one column per electrode in the order of the recording, dead ones included."
@@ -166,17 +159,12 @@ def _mua(
 
 
 def _rows(
-    reader: RecordingReader,
-    order: NDArray[np.int64],
-    rows: int,
-    progress: Callable[[int], None] | None,
+    ordered: OrderedRows, progress: Callable[[int], None] | None
 ) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(order), rows):
-        part = order[start : start + rows]
-        for run in np.split(part, np.flatnonzero(np.diff(part) != 1) + 1):
-            yield from reader.columns(int(run[0]), int(run[-1]) + 1)
+    for block in ordered.blocks():
+        yield from block
         if progress:
-            progress(len(part))
+            progress(len(block))
 
 
 def _add_trials(nwb: Any, reader: RecordingReader, start_s: float) -> None:

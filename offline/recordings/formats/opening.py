@@ -74,8 +74,11 @@ def open_recording(
     name = format or format_of(path)
     if name not in FORMATS:
         raise SessionError(f"{path}: format '{name}', expected one of {', '.join(FORMATS)}.")
+    options = options or ReaderOptions()
     with faults_told(str(path), name):
-        return FORMATS[name](path, options or ReaderOptions())
+        reader = FORMATS[name](path, options)
+    reader.opened_by = (path.absolute(), options, name)
+    return reader
 
 
 def format_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +49,9 @@ FAULTS = (
 
 _MOST_SHOWN = 200
 Kind = Literal["continuous", "trials", "responses"]
+SIMULATED = "simulated"
+"""Format of what is made while it is read, and is no file."""
+
 Stimuli = tuple[list[str], NDArray[np.float32]]
 """Ids, axes (stimulus,), and latents, float32, axes (stimulus, latent)."""
 
@@ -130,12 +133,15 @@ class RecordingReader(ABC):
     n_samples : int
         Rows in all.
     gaps : GapReport
+    opened_by : (Path, ReaderOptions, str), optional
+        What ``open_recording`` was given. A reader that is sent to another process opens the file there with it.
     """
 
     info: RecordingInfo
     channels: ChannelMap
     n_samples: int
     gaps: GapReport
+    opened_by: tuple[Path, ReaderOptions, str] | None = None
 
     @abstractmethod
     def _columns(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -222,6 +228,22 @@ class RecordingReader(ABC):
         for start in range(0, self.n_samples, n_samples):
             stop = min(start + n_samples, self.n_samples)
             yield Block(self.index(start, stop), self.read(start, stop))
+
+    def __reduce__(self) -> tuple[Callable[..., RecordingReader], tuple[object, ...]]:
+        """Return how another process opens the recording there: nothing of it is sent.
+
+        Raises
+        ------
+        TypeError
+            It was not opened by ``open_recording``.
+        """
+        from offline.recordings.formats.opening import open_recording
+
+        if self.opened_by is None:
+            raise TypeError(
+                f"{self.info.path}: not opened by open_recording, cannot be opened elsewhere."
+            )
+        return open_recording, self.opened_by
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -15,13 +15,11 @@ import numpy as np
 
 from b2g_rt.contracts.session import GrowingColumn, SessionInfo, TextColumn, write_header
 from b2g_rt.errors import SessionError
-from offline.recordings.formats.reader import RecordingReader, one_line
+from offline.recordings.formats.ordered_rows import rows_per_block
+from offline.recordings.formats.reader import SIMULATED, RecordingReader, one_line
 from offline.recordings.formats.session_hdf5 import TRIALS
 from offline.recordings.formats.trial_table import TrialTable
 from offline.whole_files import whole_file
-
-BLOCK_BYTES = 16 << 20
-"""Most that is held at once, unless a single row is larger."""
 
 
 def write_session_hdf5(
@@ -65,11 +63,6 @@ def write_session_hdf5(
         raise SessionError(
             f"{path}: {reason}, expected room for {_n_bytes(reader) / 1e6:.0f} MB. Make room or choose another folder."
         ) from None
-
-
-def rows_per_block(n_columns: int) -> int:
-    """Return how many rows are read at once."""
-    return max(1, BLOCK_BYTES // (4 * n_columns))
 
 
 def _write(
@@ -116,16 +109,14 @@ def _write(
 
 
 def _provenance(reader: RecordingReader) -> dict[str, object]:
-    told = reader.provenance()
-    return {
-        **told,
-        "converted_from": {
+    told = dict(reader.provenance())
+    if reader.info.format != SIMULATED:
+        told["converted_from"] = {
             "file": reader.info.path.name,
             "format": reader.info.format,
             "kind": reader.info.kind,
-        },
-        **({"gaps": reader.gaps.lines()} if reader.gaps.lines() else {}),
-    }
+        }
+    return {**told, **({"gaps": reader.gaps.lines()} if reader.gaps.lines() else {})}
 
 
 def _check_room(part: Path, reader: RecordingReader) -> None:

@@ -30,7 +30,7 @@ FORMATS = {
 }
 _HEADER, _STREAM, _SAMPLES, _CLOCK, _BOUNDARY, _FOOTER = range(1, 7)
 _OF_STREAMS = (_STREAM, _SAMPLES, _CLOCK, _FOOTER)
-_BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
+BOUNDARY_UUID = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
 _MAX_CHUNK = 1 << 31
 _SCAN = 1 << 20
 
@@ -273,9 +273,9 @@ def _after_boundary(file: IO[bytes], at: int, size: int) -> int:
     """Return the byte behind the next boundary chunk, or the file's size."""
     while at < size:
         file.seek(at)
-        block = file.read(_SCAN + len(_BOUNDARY_UUID))
-        hit = block.find(_BOUNDARY_UUID)
+        block = file.read(_SCAN + len(BOUNDARY_UUID))
+        hit = block.find(BOUNDARY_UUID)
         if hit >= 0:
-            return at + hit + len(_BOUNDARY_UUID)
+            return at + hit + len(BOUNDARY_UUID)
         at += _SCAN
     return size

@@ -77,7 +77,7 @@ def test_gaps_are_refused_unless_something_is_said(run, written, channels, tmp_p
 def test_what_to_write_is_taken_from_the_ending_or_said(run, written, channels, tmp_path):
     code, line = run(written.path, tmp_path / "x.dat", "--channels", channels)
     assert code == 2
-    assert "ends in '.dat', expected .h5 or .nwb" in line
+    assert "ends in '.dat', expected .h5, .nwb, .xdf or .ns2" in line
     arguments = ("--channels", channels, "--to", "b2g-session", "--gaps", "segment")
     assert run(written.path, tmp_path / "x.dat", *arguments)[0] == 0
 
@@ -108,3 +108,35 @@ def test_responses_have_no_time_axis_to_write(run, tmp_path):
     code, line = run(written.path, tmp_path / "x.h5")
     assert code == 2
     assert "without a time axis" in line
+
+
+@pytest.mark.parametrize("suffix", ["xdf", "ns2"])
+def test_a_session_goes_back_to_what_amplifiers_write(run, channels, tmp_path, suffix):
+    written = WRITERS["session"](tmp_path)
+    out = tmp_path / f"again.{suffix}"
+    code, text = run(written.path, out, "--gaps", "segment")
+    assert code == 0
+    assert f"b2g-session to {'xdf' if suffix == 'xdf' else 'blackrock'}" in text
+    options = ReaderOptions(channels=SMALL, gaps=GapPolicy("segment"))
+    with open_recording(out, options) as reader:
+        assert reader.trials().stimulus == written.stimulus
+        assert reader.gaps.n_lost == written.n_lost
+
+
+def test_matrices_are_written_when_asked_for(run, tmp_path):
+    written = WRITERS["tvsd-trials-N"](tmp_path)
+    # Training pictures are shown once, the test picture three times; days 2 and 3 have too few test trials.
+    code, line = run(written.path, tmp_path / "x_MUA.mat", "--to", "brain2gan")
+    assert code == 2
+    assert "test trials, the paper's way needs at least 2" in line
+    code, line = run(written.path, tmp_path / "x_MUA.mat")
+    assert code == 2
+    assert "ends in '.mat'" in line
+    trials = tmp_path / "copy" / "monkeyN"
+    trials.mkdir(parents=True)
+    code, text = run(written.path, trials / "THINGS_MUA_trials.mat", "--to", "tvsd-trials")
+    assert code == 0
+    with open_recording(trials / "THINGS_MUA_trials.mat") as reader:
+        assert reader.trials().stimulus == written.stimulus
+        rows = reader.columns(0, reader.n_samples)
+        assert (rows == written.values).all()

@@ -6,7 +6,8 @@ import pytest
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.simulation.days import DaySpec, MacaqueOnDay
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.stream import SimulatedStream
 

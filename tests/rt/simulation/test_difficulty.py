@@ -20,7 +20,8 @@ from b2g_rt.contracts.samples import SampleArray
 from b2g_rt.contracts.windows import WindowCutter, paper_windows, sliding_windows
 from b2g_rt.mua.normaliser import Normaliser
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.stream import SimulatedStream
 

@@ -10,7 +10,8 @@ import pytest
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap, brain2gan_channels
 from b2g_rt.simulation.latent_space import LatentSpace, face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec, parameter_reading
+from b2g_rt.simulation.macaque import Macaque, parameter_reading
+from b2g_rt.simulation.presets import faces_spec
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from b2g_rt.mua.envelope import MuaEnvelope
 from b2g_rt.mua.filter_design import MuaSpec
 from b2g_rt.simulation.disturbances import DisturbanceSpec, DisturbedStream, Stream
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.raw_voltage import RawVoltage, VoltageSpec
 from b2g_rt.simulation.stream import SimulatedStream

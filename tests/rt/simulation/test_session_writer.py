@@ -12,7 +12,8 @@ from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.contracts.session import SessionFile
 from b2g_rt.errors import SessionError
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.session_writer import write_session
 from b2g_rt.simulation.stream import SimulatedStream

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap, brain2gan_channels
 from b2g_rt.simulation.latent_space import LatentSpace, face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.stream import SimulatedStream
 

@@ -19,7 +19,7 @@ from offline.recordings.formats.nwb_writer import write_nwb
 from offline.recordings.formats.opening import open_recording
 from offline.recordings.formats.reader import ReaderOptions
 from offline.recordings.formats.session_hdf5_writer import write_session_hdf5
-from offline.recordings.trials import session_trials
+from offline.recordings.trials import recorded_trials
 from tests.offline.recordings.formats.written_files import (
     RATE_HZ,
     SMALL,
@@ -74,10 +74,11 @@ def test_a_session_from_others_is_one_that_fit_and_replay_read(tmp_path):
     path = tmp_path / "monday.h5"
     with open_recording(written.path, written.options) as reader:
         write_session_hdf5(reader, path)
+    with open_recording(path, ReaderOptions(gaps=GapPolicy("segment"))) as recording:
+        trials = recorded_trials(recording)
+        assert trials.stimulus == tuple(written.stimulus)
+        assert trials.onset_idx.tolist() == written.onset_idx.tolist()
     with SessionFile(path) as file:
-        trials = session_trials(file)
-        assert [t.stimulus for t in trials] == list(written.stimulus)
-        assert [t.onset_idx for t in trials] == written.onset_idx.tolist()
         told = file.info.provenance["converted_from"]
         assert told == {"file": "lab.xdf", "format": "xdf", "kind": "continuous"}
         assert "25 samples lost" in file.info.provenance["gaps"][0]

@@ -13,18 +13,20 @@ from b2g_rt.errors import ChannelMapError, SessionError
 from offline.recordings.formats.gaps import GapPolicy
 from offline.recordings.formats.reader import ReaderOptions
 from offline.recordings.formats.xdf import XdfReader
+from offline.recordings.formats.xdf_writer import (
+    boundary,
+    chunk,
+    sample_chunk,
+    stream_header,
+    text_chunk,
+)
 from tests.offline.recordings.formats.written_files import (
-    BOUNDARY,
     ONSETS,
     RATE_HZ,
     SMALL,
     START_S,
     STIMULI,
     N,
-    chunk,
-    sample_chunk,
-    stream_header,
-    text_chunk,
     values,
     xdf_bytes,
 )
@@ -155,7 +157,7 @@ def two_signals():
         + stream_header(2, "right", "EEG", 192, RATE_HZ, "float32")
         + stream_header(3, "a", "Markers", 1, 0, "string")
         + stream_header(4, "b", "Markers", 1, 0, "string")
-        + chunk(5, BOUNDARY)
+        + boundary()
         + sample_chunk(1, REGULAR[:20], rows)
         + sample_chunk(2, REGULAR[:20], rows + 1)
         + text_chunk(3, [START_S], ["x"])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -16,9 +14,22 @@ from scipy.io import savemat
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap, brain2gan_channels
 from b2g_rt.contracts.session import GrowingColumn, SessionInfo, TextColumn, write_header
+from offline.recordings.formats.blackrock_writer import NsxFile, write_nev
+from offline.recordings.formats.brain2gan_writer import latents_path, write_latents
 from offline.recordings.formats.gaps import GapPolicy
+from offline.recordings.formats.mat_writer import mat_file, put
 from offline.recordings.formats.reader import ReaderOptions
 from offline.recordings.formats.tvsd_electrodes import tvsd_channels
+from offline.recordings.formats.tvsd_writer import MAPPING_FILE, write_mapping
+from offline.recordings.formats.xdf_writer import (
+    boundary,
+    clock_offset,
+    file_header,
+    footer,
+    sample_chunk,
+    stream_header,
+    text_chunk,
+)
 
 SMALL = ChannelMap(
     192,
@@ -109,15 +120,9 @@ def session(folder: Path) -> Written:
 
 def mat73(path: Path, arrays: dict[str, NDArray[Any]], **dataset: Any) -> Path:
     """Write arrays as MATLAB 7.3 does, with the axes that h5py sees."""
-    with h5py.File(path, "w", userblock_size=512) as file:
+    with mat_file(path) as file:
         for name, array in arrays.items():
-            made = file.create_dataset(name, data=array, **dataset)
-            made.attrs["MATLAB_class"] = np.bytes_(
-                "double" if array.dtype.itemsize == 8 else "single"
-            )
-    head = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Wed Nov 25 04:00:00 2026 HDF5 schema 1.00 ."
-    with path.open("r+b") as raw:
-        raw.write(head.ljust(124) + b"\x00\x02IM")
+            put(file, name, array, **dataset)
     return path
 
 
@@ -130,8 +135,7 @@ def brain2gan(folder: Path) -> Written:
         "train": rng.normal(size=(14, 512)).astype(np.float32),
         "test": rng.normal(size=(5, 512)).astype(np.float32),
     }
-    with (folder / "StyleGAN3_w.pickle").open("wb") as file:
-        pickle.dump(latents, file)
+    write_latents(latents_path(path), latents["train"], latents["test"])
     ids = [f"training/{i:04d}" for i in range(1, 15)] + [f"test/{i:04d}" for i in range(1, 6)]
     return Written(
         path,
@@ -204,11 +208,11 @@ def tvsd_trials(folder: Path, monkey: str = "N", n_columns_of_table: int = 7) ->
     path = mat73(folder / "THINGS_MUA_trials.mat", arrays)
     mapping: dict[str, Any] = {"mapping": (order + 1).astype(np.float64)[None, :]}
     if monkey == "N":
-        savemat(folder / "1024chns_mapping_20220105.mat", mapping)
+        savemat(folder / MAPPING_FILE, mapping)
     else:
         logs = folder / "_logs"
         logs.mkdir()
-        mat73(logs / "1024chns_mapping_20220105.mat", mapping)
+        write_mapping(logs / MAPPING_FILE, order)
     stimulus = ("training/0005", "test/0002", "test/0002", "training/0009", "test/0002")
     row = np.arange(300 * n_trials)
     return Written(
@@ -280,58 +284,7 @@ def nwb(folder: Path) -> Written:
 
 # ------------------------------------------------------------ XDF, as LabRecorder writes it
 
-BOUNDARY = bytes.fromhex("43a546dccbf5410fb30ed5467383cbe4")
-
-
-def variable(n: int) -> bytes:
-    if n < 256:
-        return struct.pack("<BB", 1, n)
-    return struct.pack("<BI", 4, n) if n < 2**32 else struct.pack("<BQ", 8, n)
-
-
-def chunk(tag: int, content: bytes) -> bytes:
-    return variable(len(content) + 2) + struct.pack("<H", tag) + content
-
-
-def stream_header(stream_id: int, name: str, kind: str, n: int, rate: float, form: str) -> bytes:
-    xml = (
-        f'<?xml version="1.0"?><info><name>{name}</name><type>{kind}</type><channel_count>{n}</channel_count>'
-        f"<nominal_srate>{rate}</nominal_srate><channel_format>{form}</channel_format><source_id>x</source_id>"
-        "<desc><channels><channel><label>a</label><unit>uV</unit></channel></channels></desc></info>"
-    )
-    return chunk(2, struct.pack("<I", stream_id) + xml.encode())
-
-
-def sample_chunk(
-    stream_id: int, stamps: NDArray[np.float64], rows: NDArray[Any], stamped: str = "all"
-) -> bytes:
-    """``stamped``: 'all', or 'first' (the others are deduced from the rate)."""
-    parts = [struct.pack("<I", stream_id), variable(len(rows))]
-    for k, (stamp, row) in enumerate(zip(stamps, rows, strict=True)):
-        given = stamped == "all" or k == 0
-        parts.append(struct.pack("<Bd", 8, stamp) if given else b"\x00")
-        parts.append(row.astype("<f4").tobytes())
-    return chunk(3, b"".join(parts))
-
-
-def text_chunk(stream_id: int, stamps: list[float], texts: list[str]) -> bytes:
-    parts = [struct.pack("<I", stream_id), variable(len(texts))]
-    for stamp, text in zip(stamps, texts, strict=True):
-        data = text.encode()
-        parts += [struct.pack("<Bd", 8, stamp), variable(len(data)), data]
-    return chunk(3, b"".join(parts))
-
-
-def clock_offset(stream_id: int, time_s: float, offset_s: float) -> bytes:
-    return chunk(4, struct.pack("<Idd", stream_id, time_s, offset_s))
-
-
-def footer(stream_id: int, stamps: NDArray[np.float64]) -> bytes:
-    xml = (
-        f'<?xml version="1.0"?><info><first_timestamp>{stamps[0]}</first_timestamp>'
-        f"<last_timestamp>{stamps[-1]}</last_timestamp><sample_count>{len(stamps)}</sample_count></info>"
-    )
-    return chunk(6, struct.pack("<I", stream_id) + xml.encode())
+UNIT = "<channels><channel><label>a</label><unit>uV</unit></channel></channels>"
 
 
 def xdf_bytes(
@@ -342,16 +295,15 @@ def xdf_bytes(
     per_chunk: int = 40,
     footers: bool = True,
     offset_s: float = 0.0,
-    stamped: str = "all",
+    stamped: Literal["all", "first"] = "all",
     texts: tuple[str, ...] = STIMULI,
 ) -> bytes:
     """Write a MUA stream on the sender's clock, ``offset_s`` behind the recorder's, and its markers."""
     parts = [
-        b"XDF:",
-        chunk(1, b'<?xml version="1.0"?><info><version>1.0</version></info>'),
-        stream_header(1, "mua", "MUA", rows.shape[1], RATE_HZ, "float32"),
+        file_header(),
+        stream_header(1, "mua", "MUA", rows.shape[1], RATE_HZ, "float32", UNIT),
         stream_header(2, "stimuli", "Markers", 1, 0, "string"),
-        chunk(5, BOUNDARY),
+        boundary(),
     ]
     for k, start in enumerate(range(0, len(rows), per_chunk)):
         part = slice(start, start + per_chunk)
@@ -359,10 +311,11 @@ def xdf_bytes(
         if k % 5 == 0:
             parts.append(clock_offset(1, float(stamps[start]) - offset_s, offset_s))
             parts.append(clock_offset(2, float(stamps[start]), 0.0))
-    parts.append(text_chunk(2, onset_s, list(texts)))
-    parts.append(chunk(5, BOUNDARY))
+    parts.append(text_chunk(2, onset_s, texts))
+    parts.append(boundary())
     if footers:
-        parts += [footer(1, stamps), footer(2, np.array(onset_s))]
+        parts.append(footer(1, float(stamps[0]), float(stamps[-1]), len(stamps)))
+        parts.append(footer(2, onset_s[0], onset_s[-1], len(onset_s)))
     return b"".join(parts)
 
 
@@ -376,40 +329,23 @@ def xdf(folder: Path) -> Written:
 
 # ------------------------------------------------------------ Blackrock
 
-RESOLUTION = 30_000
 PERIOD = 30
 BEGUN = 6000
+BEGAN = datetime(2026, 11, 25, 4, tzinfo=UTC)
 
 
 def nsx(path: Path, rows: NDArray[np.float32], blocks: list[tuple[int, int, int]]) -> Path:
     """Write NSx 2.3; blocks: (stamp at 30 kHz, first row, row behind the last)."""
-    n = rows.shape[1]
-    head = struct.pack("<8sBBI", b"NEURALCD", 2, 3, 314 + 66 * n)
-    head += struct.pack("<16s256sII8HI", b"1 kS/s", b"", PERIOD, RESOLUTION, *[2026] * 8, n)
-    for k in range(n):
-        # 8191 analog at 32764 digital: a quarter of a microvolt per step.
-        head += struct.pack(
-            "<2sH16sBB4h", b"CC", k + 1, b"e%d" % (k + 1), 1, 1, -32764, 32764, -8191, 8191
-        )
-        head += struct.pack("<16sIIHIIH", b"uV", 300, 1, 1, 7500000, 3, 1)
-    data = b""
-    for stamp, start, stop in blocks:
-        part = np.round(rows[start:stop] * 4).astype("<i2")
-        data += struct.pack("<BII", 1, stamp, len(part)) + part.tobytes()
-    path.write_bytes(head + data)
+    with path.open("wb") as file:
+        made = NsxFile(file, [f"e{k + 1}" for k in range(rows.shape[1])], RATE_HZ, BEGAN)
+        for stamp, start, stop in blocks:
+            made.block(stamp, stop - start, [rows[start:stop]])
     return path
 
 
 def nev(path: Path, stamps: list[int], codes: list[int]) -> Path:
-    size = 104
-    head = struct.pack("<8sBBHIIII", b"NEURALEV", 2, 3, 1, 336 + 32, size, RESOLUTION, RESOLUTION)
-    head += struct.pack("<8H32s256sI", *[2026, 11, 3, 25, 4, 0, 0, 0], b"test", b"", 1)
-    head += struct.pack("<8s16sB7x", b"DIGLABEL", b"digin", 1)
-    packets = b"".join(
-        struct.pack("<IHBxH", stamp, 0, 1, code).ljust(size, b"\x00")
-        for stamp, code in zip(stamps, codes, strict=True)
-    )
-    path.write_bytes(head + packets)
+    with path.open("wb") as file:
+        write_nev(file, list(zip(stamps, codes, strict=True)), BEGAN)
     return path
 
 
