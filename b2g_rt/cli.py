@@ -147,6 +147,50 @@ def display(
     )
 
 
+class Action(enum.Enum):
+    """Commands to a running service, for the help text."""
+
+    STATUS = "status"
+    START = "start"
+    FREEZE = "freeze"
+    RESUME = "resume"
+    ROLLBACK = "rollback"
+    NEW_DAY = "new-day"
+
+
+@app.command()
+def adapt(
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="start, freeze, resume or rollback the online ridge; new-day: running normalisation starts a day."
+        ),
+    ] = Action.STATUS,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of rollback: how far; default to the bundle's decoder."),
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    endpoints: Annotated[
+        Path | None, typer.Option(help="Addresses written by the service (publish.endpoints_file).")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Computer that the service runs on.")] = "127.0.0.1",
+) -> None:
+    """Tell a running service what to learn: start, freeze or roll back the online ridge, begin a day.
+
+    Example: b2g-rt adapt rollback --trials 50
+    """
+    from b2g_rt.commands.adapt import adapt as run
+    from b2g_rt.config import load_config
+
+    console.print(
+        run(load_config(config, set_), action.value, trials, endpoints, host),
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def replay(
     session: Annotated[Path, typer.Argument(help="Recorded session (HDF5).")],

@@ -163,6 +163,16 @@ class PublishConfig(_Section):
     )
     activity_port: int = Field(17503, ge=0, le=65535, description="Array maps.")
     status_port: int = Field(17504, ge=0, le=65535, description="State of the service.")
+    control_host: str = Field(
+        "127.0.0.1",
+        description="Address on which commands are taken (b2g-rt adapt); anything beyond loopback requires curve_keys.",
+    )
+    control_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Its port; 0: a free one; null: the one after status_port, free when that is.",
+    )
     endpoints_file: Path | None = Field(
         None, description="Where to write the addresses in use (JSON)."
     )
@@ -172,6 +182,50 @@ class PublishConfig(_Section):
     curve_keys: Path | None = Field(
         None,
         description="Folder with the server's secret key (server.key_secret) and clients/ (allowed public keys).",
+    )
+
+
+class AdaptationConfig(_Section):
+    """What the service learns while it runs."""
+
+    day_start: Literal["stream", "none"] = Field(
+        "stream",
+        description="Running normalisation starts a day with the stream's first sample, or only when told to.",
+    )
+    day_weight_s: float = Field(
+        0.0,
+        ge=0,
+        le=_MAX_WAIT_S,
+        description="For how many seconds of a new day the statistics before it count; 0: its first second replaces "
+        "them.",
+    )
+    online_ridge: bool = Field(
+        False,
+        description="Refine the decoder trial by trial, towards the bundle's latents; can be started later too.",
+    )
+    prior_trials: float = Field(
+        1000.0,
+        gt=0,
+        le=1e9,
+        description="How strongly the bundle's decoder is held on to: as if so many trials had confirmed it.",
+    )
+    forgetting: float = Field(
+        1.0, ge=0.5, le=1, description="What a learnt trial counts one trial later; 1: as before."
+    )
+    test_stimuli: list[str] = Field(
+        [], description="Stimuli that are never learnt from, besides those the bundle names."
+    )
+    test_pattern: str | None = Field(
+        None, description="Regular expression; stimuli that match it whole are never learnt from."
+    )
+    checkpoint_trials: int = Field(
+        50, ge=1, le=1_000_000, description="A stand to roll back to is kept every so many trials."
+    )
+    checkpoints: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="How many are kept; each takes 100 MB with 960 electrodes, 512 latents and 9 windows.",
     )
 
 
@@ -237,9 +291,18 @@ class Config(_Section):
     inference: InferenceConfig = Field(InferenceConfig(), description="ONNX Runtime.")
     service: ServiceConfig = Field(ServiceConfig(), description="Buffers.")
     publish: PublishConfig = Field(PublishConfig(), description="ZeroMQ.")
+    adaptation: AdaptationConfig = Field(AdaptationConfig(), description="Learning while it runs.")
     outlets: OutletsConfig = Field(OutletsConfig(), description="LSL outlets.")
     record: RecordConfig = Field(RecordConfig(), description="Recorder.")
     display: DisplayConfig = Field(DisplayConfig(), description="Display.")
+
+
+def control_port(publish: PublishConfig) -> int:
+    """Return the port of commands; 0 for a free one."""
+    if publish.control_port is not None:
+        return publish.control_port
+    # Free where that is: several services of one machine are told apart by one setting.
+    return publish.status_port + 1 if 0 < publish.status_port < 65535 else 0
 
 
 def load_config(path: Path | None = None, sets: list[str] | None = None) -> Config:

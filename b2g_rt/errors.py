@@ -21,6 +21,8 @@ B2GError                  what a user can mend; the commands print its one line 
 |-- ProviderError         an ONNX Runtime provider that was asked for and is not to be had
 |-- PictureError          a generator returned what no picture can be: NaN, or one colour throughout
 |-- PublishError          a socket that cannot be bound or must not be (no keys beyond loopback)
+|-- CommandError          a command to a running service that it does not get, or cannot carry out
+|-- SchedulerError        a Dask cluster that cannot be reached, runs other versions, or lost its workers
 `-- SetupError            something missing on the machine, with the command that installs it
 
 A message is one line: ``where: what was found, what was expected. What to do.``
@@ -113,6 +115,14 @@ class PictureError(B2GError):
 
 class PublishError(B2GError):
     """A socket cannot be bound, or must not be."""
+
+
+class CommandError(B2GError):
+    """A running service is not reached by a command, or cannot carry it out."""
+
+
+class SchedulerError(B2GError):
+    """A Dask cluster cannot be reached, runs other versions, or lost its workers."""
 
 
 class SetupError(B2GError):

@@ -18,7 +18,7 @@ from b2g_rt.errors import ConfigError
 from b2g_rt.service.deliver import Outputs
 from b2g_rt.service.graph import Service
 from b2g_rt.service.models import Models
-from b2g_rt.service.open_outputs import open_outputs
+from b2g_rt.service.open_outputs import close_outputs, open_outputs
 from b2g_rt.sources.chunk import Source
 from b2g_rt.sources.lsl_clock import lsl_clock
 from b2g_rt.sources.lsl_inlet import LslSource
@@ -87,7 +87,11 @@ def build(
     outputs = open_outputs(config, models, trouble)
     if source is None:
         source = lsl_source(config, models.channels, models.bundle.windows.rate_hz)
-    service = Service(config, models, source, outputs, lsl_clock(), on_message)
+    try:
+        service = Service(config, models, source, outputs, lsl_clock(), on_message)
+    except BaseException:
+        close_outputs(outputs)
+        raise
     return Live(service, source, models, outputs)
 
 

@@ -57,6 +57,8 @@ def _announce(config: Config, live: Live, console: Console) -> None:
     if live.outputs.publisher:
         endpoints = live.outputs.publisher.endpoints
         console.print(f"pictures {endpoints.pictures}  events {endpoints.events}")
+    if live.outputs.control:
+        console.print(f"commands {live.outputs.control.address} (b2g-rt adapt)")
     if live.outputs.recorder:
         console.print(f"recording to {live.outputs.recorder.path}")
     console.print(f"waiting for LSL stream '{config.streams.mua.name}' ...")
@@ -79,6 +81,10 @@ def _conclude(live: Live, console: Console) -> None:
         f"{progress.windows_due} windows due, {progress.windows_decoded} decoded, {progress.windows_dropped} dropped; "
         f"{ledger.received} of {ledger.expected} samples received, {ledger.lost} lost"
     )
+    if progress.comparison.n_trials:
+        console.print(
+            f"online ridge: {progress.n_trials_learnt} trials learnt; {progress.comparison.line()}"
+        )
     if live.outputs.recorder:
         tell_recorded(live.outputs.recorder, console)
 

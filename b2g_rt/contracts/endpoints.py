@@ -1,4 +1,4 @@
-"""Where a service publishes: four ZeroMQ addresses, and the file in which it leaves them.
+"""Where a service publishes and takes commands: ZeroMQ addresses, and the file in which it leaves them.
 
 The service writes the file when its sockets are bound (free ports are known only then); displays and
 recorders read it. Knows nothing of sockets.
@@ -20,7 +20,7 @@ _SCHEMES = ("tcp://", "ipc://", "inproc://")
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """One address per topic (``messages.Topic``), such as ``tcp://127.0.0.1:5571``.
+    """One address per topic (``messages.Topic``), such as ``tcp://127.0.0.1:5571``; ``control`` takes commands.
 
     Raises
     ------
@@ -32,9 +32,12 @@ class Endpoints:
     events: str
     activity: str
     status: str
+    control: str = ""
 
     def __post_init__(self) -> None:
         for topic, address in asdict(self).items():
+            if topic == "control" and address == "":
+                continue
             if not isinstance(address, str) or not address.startswith(_SCHEMES):
                 raise ConfigError(
                     f"endpoints: {topic}: {address!r}, expected an address such as "
@@ -101,7 +104,7 @@ def read_endpoints(path: Path) -> Endpoints:
     Raises
     ------
     ConfigError
-        The file is missing, is no JSON, or names other topics than the four.
+        The file is missing, is no JSON, or names other topics than the four (``control`` may be missing).
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -113,8 +116,8 @@ def read_endpoints(path: Path) -> Endpoints:
         raise ConfigError(
             f"{path}: {error}, expected JSON. Let the service write it again."
         ) from None
-    topics = {f.name for f in fields(Endpoints)}
-    if not isinstance(data, dict) or set(data) != topics:
+    topics = {f.name for f in fields(Endpoints)} - {"control"}
+    if not isinstance(data, dict) or set(data) - {"control"} != topics:
         found = ", ".join(sorted(data)) if isinstance(data, dict) else type(data).__name__
         raise ConfigError(
             f"{path}: {found}, expected the keys {', '.join(sorted(topics))}. "

@@ -9,7 +9,7 @@ the service's sample clock (0 = first sample received; lost samples are counted)
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from b2g_rt.errors import MessageError
 
-VERSION = 1
+VERSION = 2
+AdaptationState = Literal["off", "learning", "frozen"]
 # A message of a few bytes must not make a display ask for gigabytes.
 MAX_IMAGE_SIDE = 4096
 
@@ -62,6 +63,7 @@ class Flags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``gap``: samples of the window were lost. ``late``: the marker came after the window had closed.
     ``degraded``: electrodes had to be left out (NaN, infinite). ``skipped``: latent, but no picture (newest
     wins, or it was not valid). ``dropped``: no latent (too much missing, or the window had left the ring).
+    ``adapted``: the latent is the bundle's decoder's plus what was learnt in this session.
     """
 
     gap: bool = False
@@ -69,13 +71,16 @@ class Flags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     degraded: bool = False
     skipped: bool = False
     dropped: bool = False
+    adapted: bool = False
 
 
-class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+class VersionedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """What every message carries: ``type`` (its tag) and ``version``."""
+
     version: int
 
 
-class FrameMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="frame"):
+class FrameMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="frame"):
     """One due window, decoded and perhaps rendered; exactly one per due window on ``EVENTS``.
 
     ``latent``: float32 little-endian, axes (latent,). ``window_idx``: position k in the trial, of
@@ -103,7 +108,7 @@ class FrameMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="frame
     cosine: float | None = None
 
 
-class StimulusMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="stimulus"):
+class StimulusMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="stimulus"):
     """A stimulus came on. ``image`` is None when the bundle does not know the stimulus."""
 
     trial: int
@@ -112,13 +117,15 @@ class StimulusMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="st
     image: Image | None
 
 
-class TrialMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="trial"):
+class TrialMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="trial"):
     """A trial's last window was decoded, and how well; latents as in the bundle.
 
     ``cosine``: decoded against true latent, raw; ``mean_latent_cosine``: the same for the training mean;
     ``centred_cosine``: both minus the training mean. ``two_way``: share of the other ``pool - 1`` stimuli
     whose centred latent is farther (Pearson) from the decoded one than the true one is; chance .5;
-    ``two_way_mean`` is the running mean over ``n_trials`` trials.
+    ``two_way_mean`` is the running mean over ``n_trials`` trials. All are of the latent that was published. The same
+    of the bundle's decoder by itself, nothing learnt added: ``unadapted_cosine``, ``unadapted_centred_cosine``,
+    ``unadapted_two_way``; None while the online ridge is off, when there is nothing to compare.
     """
 
     trial: int
@@ -131,18 +138,25 @@ class TrialMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="trial
     two_way_mean: float
     n_trials: int
     pool: int
+    unadapted_cosine: float | None = None
+    unadapted_centred_cosine: float | None = None
+    unadapted_two_way: float | None = None
 
 
-class EventMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="event"):
-    """Something to know: a gap, a reconnect, a clock step, an unknown stimulus, a failure."""
+class EventMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="event"):
+    """Something to know: a gap, a reconnect, a clock step, an unknown stimulus, a failure, a day's start.
+
+    ``sample``: the first sample for which it holds, where it holds from a sample on (``day-start``).
+    """
 
     kind: str
     level: Literal["info", "warning", "error"]
     text: str
     time_s: float
+    sample: int | None = None
 
 
-class ActivityMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="activity"):
+class ActivityMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="activity"):
     """Recent MUA for the array maps: mean of the last 50 ms, z units, float32, axes (channel,)."""
 
     time_s: float
@@ -179,12 +193,13 @@ class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: float
 
 
-class StatusMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="status"):
+class StatusMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="status"):
     """What the service is doing; sent several times a second, also when there is no stream.
 
     ``state``: ``waiting`` (no stream), ``streaming``, ``stalled`` (connected, no samples), ``stopping``.
     ``speed``: replayed seconds per second (1 for live); ``simulated``: brain and stimuli are simulated.
     ``baseline``: the picture of the mean latent. ``note``: what the service is waiting for, else "".
+    ``adaptation``: the online ridge is ``off``, ``learning`` or ``frozen``; ``n_trials_learnt`` is what it stands on.
     """
 
     time_s: float
@@ -221,6 +236,8 @@ class StatusMessage(_Message, frozen=True, forbid_unknown_fields=True, tag="stat
     n_unknown_stimuli: int = 0
     n_markers_too_old: int = 0
     n_failures: int = 0
+    adaptation: AdaptationState = "off"
+    n_trials_learnt: int = 0
 
 
 Message = (
@@ -229,6 +246,7 @@ Message = (
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_T = TypeVar("_T")
 
 
 class _Header(msgspec.Struct):
@@ -259,6 +277,11 @@ def decode(data: bytes) -> Message:
     MessageError
         The bytes are no message of this program, or one of another version; the line says which.
     """
+    return decode_as(_DECODER, data)
+
+
+def decode_as(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    """Read one message of the types that ``decoder`` knows; raises as ``decode``."""
     try:
         header = _HEADER_DECODER.decode(data)
     except _NO_MESSAGE as error:
@@ -272,7 +295,7 @@ def decode(data: bytes) -> Message:
             "Use the same release of b2g_rt on both sides."
         )
     try:
-        return _DECODER.decode(data)
+        return decoder.decode(data)
     except _NO_MESSAGE as error:
         raise MessageError(
             f"message '{header.type}': {error}, expected the layout of version {VERSION} (docs/messages.md)."

@@ -3,7 +3,7 @@
     /frames/sequence, sample_start, sample_stop, window_idx, n_windows, n_lost, n_bad_channels   int64
     /frames/trial            int64, -1 where there is none
     /frames/window_start_s, window_stop_s, onset_s, cosine   float64, NaN where there is none
-    /frames/flags            int64, bits: gap 1, late 2, degraded 4, skipped 8, dropped 16
+    /frames/flags            int64, bits: gap 1, late 2, degraded 4, skipped 8, dropped 16, adapted 32
     /frames/stamps           float64, axes (frame, stage), NaN where the stage never came; stages in the order
                              sample, received, due, decoded, rendered, published
     /frames/latent           float32, axes (frame, latent), NaN where there is none
@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     import h5py
 
 STAGES = ("sample", "received", "due", "decoded", "rendered", "published")
-FLAGS = ("gap", "late", "degraded", "skipped", "dropped")
+FLAGS = ("gap", "late", "degraded", "skipped", "dropped", "adapted")
+
+DAY_START = "day-start"
+"""Kind of the events that say with which sample running normalisation starts a day."""
 
 _INTEGERS = (
     "sequence",
@@ -234,6 +237,14 @@ def read_events(session: SessionFile) -> list[dict[str, Any]]:
     """
     group = _group(session, "events", ("time_s",))
     return [json.loads(entry) for entry in read_text_column(group, "json")]
+
+
+def read_day_starts(session: SessionFile) -> list[int]:
+    """Return with which samples (sample clock) running normalisation started a day, in order; empty without events."""
+    if session.group("events") is None:
+        return []
+    events = (e for e in read_events(session) if e["type"] == "event" and e["kind"] == DAY_START)
+    return [int(e["sample"]) for e in events]
 
 
 def _group(session: SessionFile, name: str, parts: tuple[str, ...]) -> h5py.Group:

@@ -237,6 +237,13 @@ def _print(summary: dict[str, Any], console: Console) -> None:
             f"cosine {cosine['decoded']:.3f} (mean latent {cosine['mean_latent']:.3f}), centred "
             f"{cosine['decoded_centred']:.3f}; two-way {summary['two_way']['rate']:.0%} (chance 50%)"
         )
+    adaptation = summary["adaptation"]
+    if adaptation["n_trials"]:
+        adapted, alone = adaptation["adapted"], adaptation["unadapted"]
+        console.print(
+            f"online ridge: {adaptation['n_trials_learnt']} trials learnt; centred cosine "
+            f"{adapted['centred_cosine']:.3f}, {alone['centred_cosine']:.3f} without it on the same trials"
+        )
     frame = summary["latency_ms"]["sample_to_frame"]
     if frame:
         console.print(f"sample to picture {frame['p50']:.0f} ms (p99 {frame['p99']:.0f} ms)")

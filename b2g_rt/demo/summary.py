@@ -28,7 +28,9 @@ def summarize(
         ``windows`` {due, decoded, skipped, dropped, late, gap}, ``frames`` {rendered, superseded}, ``samples``
         {expected, received, lost, duplicated, late}, ``markers``, ``latency_ms`` {decode, sample_to_latent,
         sample_to_frame: {p50, p99, max}}, ``cosine`` {decoded, mean_latent, decoded_centred} (means over trials, last
-        window), ``two_way`` {rate, chance, pool, n_trials}, ``provider``, ``generator_provider``, ``bundle``, ``note``.
+        window), ``two_way`` {rate, chance, pool, n_trials}, ``adaptation`` {state, n_trials_learnt, n_trials, adapted,
+        unadapted: {cosine, centred_cosine, two_way}} (means over the same trials; empty without any), ``provider``,
+        ``generator_provider``, ``bundle``, ``note``.
     """
     scores = [t.score for t in collector.scored() if t.score]
 
@@ -72,6 +74,13 @@ def summarize(
             "chance": 0.5,
             "pool": scores[0].pool if scores else 0,
             "n_trials": len(scores),
+        },
+        "adaptation": {
+            "state": progress.adaptation,
+            "n_trials_learnt": progress.n_trials_learnt,
+            "n_trials": progress.comparison.n_trials,
+            "adapted": progress.comparison.adapted,
+            "unadapted": progress.comparison.unadapted,
         },
         "provider": models.decoder.record.provider,
         "generator_provider": models.generator.record.provider if models.generator else "off",

@@ -5,12 +5,14 @@ gathered over whole blocks of the sample clock and take effect from the next blo
 a later sample, nor on how the samples were chunked.
 On a new day electrodes have another gain and offset: ``start_day`` lets what was learnt before count for little, so
 that the first minute of the day decides, and the time constant rules from there. ``anchor`` sets statistics that the
-caller knows, of a calibration run, say.
+caller knows, of a calibration run, say. Where days are known beforehand (a recording), ``day_starts`` says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,11 @@ class Normaliser:
         To start from (``running``) or to stay with (``frozen``), in the recording's unit.
     rate_hz : float
         Samples per second of recorded time.
+    day_starts : sequence of int
+        With which samples days begin, counted from the first one, lost ones included: as if ``start_day`` had been
+        called before each of them.
+    day_weight_s : float
+        ``weight_s`` of those days.
 
     Attributes
     ----------
@@ -46,7 +53,13 @@ class Normaliser:
         mean: NDArray[np.float64],
         sd: NDArray[np.float64],
         rate_hz: float,
+        *,
+        day_starts: Sequence[int] = (),
+        day_weight_s: float = 0.0,
     ) -> None:
+        self._day_starts = deque(sorted(day_starts))
+        self._day_weight_s = day_weight_s
+        self._position = 0
         self._spec = spec
         self._rate_hz = rate_hz
         self.mean = mean.astype(np.float64)
@@ -117,11 +130,12 @@ class Normaliser:
         out = np.empty_like(chunk)
         done = 0
         while done < len(chunk):
-            n = min(len(chunk) - done, self._spec.block_samples - self._filled)
+            n = min(len(chunk) - done, self._n_until_change())
             part = chunk[done : done + n]
             out[done : done + n] = self.apply(part)
             self._block.append(part.copy())
             self._filled += n
+            self._position += n
             done += n
             if self._filled == self._spec.block_samples:
                 self._learn()
@@ -132,11 +146,20 @@ class Normaliser:
         if self._spec.kind == "frozen":
             return
         while n > 0:
-            part = min(n, self._spec.block_samples - self._filled)
+            part = min(n, self._n_until_change())
             self._filled += part
+            self._position += part
             n -= part
             if self._filled == self._spec.block_samples:
                 self._learn()
+
+    def _n_until_change(self) -> int:
+        """Begin a day that is due; return how many samples there are until the next one or the end of the block."""
+        while self._day_starts and self._day_starts[0] <= self._position:
+            self._day_starts.popleft()
+            self.start_day(self._day_weight_s)
+        n = self._spec.block_samples - self._filled
+        return min(n, self._day_starts[0] - self._position) if self._day_starts else n
 
     def _learn(self) -> None:
         parts, self._block, self._filled = self._block, [], 0

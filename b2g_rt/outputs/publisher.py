@@ -15,8 +15,6 @@ Knows nothing of LSL, Qt, ONNX or files other than the keys.
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +25,7 @@ import zmq
 from b2g_rt.contracts.endpoints import Endpoints
 from b2g_rt.contracts.messages import Message, Topic, encode
 from b2g_rt.errors import PublishError
+from b2g_rt.outputs.binding import is_loopback, tcp_bind
 from b2g_rt.outputs.curve import ServerKeys, load_server_keys, start_authenticator
 
 if TYPE_CHECKING:
@@ -118,12 +117,9 @@ class Publisher:
             socket.setsockopt(zmq.CONFLATE, 1)
         if keys is not None:
             keys.apply(socket)
-        try:
-            socket.bind(f"tcp://{_bind_host(host)}:{port or '*'}")
-        except zmq.ZMQError as error:
-            raise PublishError(_explain(error, topic, host, port)) from None
-        bound_port = socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0").rsplit(":", 1)[1]
-        return f"tcp://{_client_host(host)}:{bound_port}"
+        return tcp_bind(
+            socket, host, port, host_key="publish.host", port_key=f"publish.{topic.value}_port"
+        )
 
     def publish(self, topic: Topic, message: Message) -> None:
         """Send one message; returns at once, whatever the subscribers do."""
@@ -171,42 +167,3 @@ class Publisher:
     ) -> None:
         """Close."""
         self.close()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    if host in ("localhost", "lo"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _bind_host(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _client_host(host: str) -> str:
-    # One cannot connect to "all interfaces"; clients of this machine come in by loopback.
-    bare = host.strip("[]")
-    if bare in ("*", "0.0.0.0", "localhost", "lo"):
-        return "127.0.0.1"
-    return "[::1]" if bare == "::" else _bind_host(host)
-
-
-def _explain(error: zmq.ZMQError, topic: Topic, host: str, port: int) -> str:
-    key = f"publish.{topic.value}_port"
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{key}: port {port} on {host} is in use, expected a free one. "
-            f"End the other service, or set {key}=0 to take a free port."
-        )
-    if error.errno == errno.EACCES:
-        return f"{key}: port {port} needs administrator's rights, expected one above 1023."
-    return (
-        f"publish.host: {host}: {error.strerror}, expected an address of this machine. "
-        "Use 127.0.0.1, or one that `ip address` lists."
-    )

@@ -134,6 +134,7 @@ def test_flags_survive_as_bits(bits):
 def test_flag_bits_are_the_documented_ones():
     assert flag_bits(Flags(gap=True)) == 1
     assert flag_bits(Flags(dropped=True, skipped=True)) == 24
+    assert flag_bits(Flags(adapted=True)) == 32
 
 
 def test_no_images_are_kept_when_none_are_wanted(path):
