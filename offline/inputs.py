@@ -18,8 +18,8 @@ from offline.stages import Stage
 SYNTHESIS = "synthesis.onnx"
 
 if TYPE_CHECKING:
-    from b2g_rt.contracts.session import SessionFile
     from b2g_rt.simulation.macaque import Macaque
+    from offline.recordings.formats.reader import RecordingReader
 
 
 def find_bundle(name: str) -> ModelBundle:
@@ -34,24 +34,26 @@ def find_bundle(name: str) -> ModelBundle:
 
 
 def latents_for(
-    bundle: ModelBundle, session: SessionFile, latents: Path | None
+    bundle: ModelBundle, recording: RecordingReader, latents: Path | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the bundle's latents, and over them those of the session or of a file."""
-    from offline.export.session_bundle import known_latents
+    """Return the bundle's latents, and over them those of the recording or of a file."""
+    from offline.recordings.known_latents import known_latents
 
     known = dict(zip(bundle.stimuli.ids, bundle.stimuli.latent, strict=True))
-    if latents is not None or session.stimuli() is not None:
-        known.update(known_latents(session, latents))
+    if latents is not None or recording.stimuli() is not None:
+        known.update(known_latents([recording], latents))
     return known
 
 
-def generator_for(session: SessionFile, path: Path | None, n_latents: int, stage: Stage) -> bytes:
-    """Return the generator that was given, or the face renderer where the session names its macaque.
+def generator_for(
+    recording: RecordingReader, path: Path | None, n_latents: int, stage: Stage
+) -> bytes:
+    """Return the generator that was given, or the face renderer where the recording names its macaque.
 
     Raises
     ------
     ConfigError
-        None was given, and the session names no macaque: it was recorded, or replayed and recorded again.
+        None was given, and the recording names no macaque: it was recorded, or replayed and recorded again.
     BundleError
         The file is no generator, or the macaque is another release's.
     """
@@ -60,15 +62,15 @@ def generator_for(session: SessionFile, path: Path | None, n_latents: int, stage
 
     if path is not None:
         return fixed_shapes(read_model(path), n_latents)
-    provenance = session.info.provenance
-    if not session.info.simulated or "macaque" not in provenance:
+    provenance = recording.provenance()
+    if not recording.info.simulated or "macaque" not in provenance:
         raise ConfigError(
             "fit: no --generator, expected an ONNX file that draws from w (1, 1, latent), or a directory of "
             "export-generator. For example --generator faces; that of the simulated faces: make one with "
             "b2g-offline export-generator procedural-faces --out faces."
         )
-    where = f"session {session.path}"
-    return drawn_faces(recorded_macaque(provenance, session.info.channel_map, where), stage)
+    where = f"session {recording.info.path}"
+    return drawn_faces(recorded_macaque(provenance, recording.channels, where), stage)
 
 
 def drawn_faces(macaque: Macaque, stage: Stage) -> bytes:

@@ -17,11 +17,12 @@ from b2g_rt.bench.measured_service import bench_config, running, wait_for
 from b2g_rt.contracts.messages import FrameMessage, Message, latent_of
 from b2g_rt.contracts.samples import SampleArray
 from b2g_rt.contracts.session import SessionFile
-from b2g_rt.contracts.windows import WindowCutter, onset_index
+from b2g_rt.contracts.windows import Trial, WindowCutter, WindowScheduler, onset_index
 from b2g_rt.mua.normaliser import Normaliser
 from b2g_rt.service.models import Models, load_models
+from b2g_rt.service.trial_decoder import TrialDecoder
 
-# (trial, window_idx) -> (first sample, sample after the last, latent)
+# (trial, window_idx), free running (-1, first sample) -> (first sample, sample after the last, latent)
 Decoded = dict[tuple[int, int], tuple[int, int, NDArray[np.float32]]]
 
 
@@ -35,23 +36,29 @@ def decoded_in_one_go(session: SessionFile, models: Models) -> Decoded:
     models : Models
     """
     bundle = models.bundle
+    decoder = TrialDecoder(models.decoder.step, models.decoder.n_state, bundle.windows)
     spec = bundle.windows
     raw = models.channels.pick(session.mua(0, session.n_samples))
     normaliser = Normaliser(
-        bundle.manifest.normalisation, bundle.channel_mean, bundle.channel_sd, spec.rate_hz
+        bundle.manifest.normalisation,
+        bundle.channel_mean,
+        bundle.channel_sd,
+        spec.rate_hz,
+        day_starts=(0,),
     )
     store = SampleArray(normaliser.push(raw))
     cutter = WindowCutter(spec, bundle.channels)
-    times = session.time_s()
+    scheduler = WindowScheduler(spec)
+    first_s = session.time_s()[0]
+    for i, marker in enumerate(session.markers()):
+        onset = onset_index((marker.time_s - first_s) * spec.rate_hz)
+        scheduler.add_trial(Trial(i, marker.text, marker.time_s, onset), 0)
     decoded: Decoded = {}
-    for trial, marker in enumerate(session.markers()):
-        onset = onset_index((marker.time_s - times[0]) * spec.rate_hz)
-        for k in range(spec.n_windows):
-            start = onset + spec.start_of(k)
-            features = cutter.cut(store, start).values
-            assert features is not None
-            latent = models.decoder.decode(features, k)
-            decoded[trial, k] = (start, start + spec.length, latent)
+    for window in scheduler.due(session.n_samples):
+        features = cutter.cut(store, window.start).values
+        assert features is not None
+        key = (window.trial.trial, window.window_idx) if window.trial else (-1, window.start)
+        decoded[key] = (window.start, window.stop, decoder.decode(features, window))
     return decoded
 
 
@@ -62,10 +69,11 @@ def decoded_by_the_service(
     decoded: Decoded = {}
 
     def see(message: Message) -> None:
-        if isinstance(message, FrameMessage) and message.trial is not None:
+        if isinstance(message, FrameMessage):
             latent = latent_of(message)
             if latent is not None:
-                key = (message.trial, message.window_idx)
+                trial, k = message.trial, message.window_idx
+                key = (-1, message.sample_start) if trial is None else (trial, k)
                 decoded[key] = (message.sample_start, message.sample_stop, latent)
 
     with (

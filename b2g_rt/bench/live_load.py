@@ -94,10 +94,11 @@ def _decoder_alone_ms(live: Live) -> float:
     """Return the median time of the decoder by itself, back to back: the floor of cut to latent, ms."""
     decoder = live.models.decoder
     features = np.zeros(live.models.bundle.channels.n_channels, np.float32)
+    state = np.zeros(decoder.n_state, np.float32)
     times = []
     for _ in range(500):
         begun = time.perf_counter()
-        decoder.decode(features, 0)
+        decoder.step(features, 0, state)
         times.append(time.perf_counter() - begun)
     return float(1000 * np.median(times))
 

@@ -1,11 +1,13 @@
 """The model bundle: what offline training hands to the live service, verified when it is loaded.
 
     manifest.json      everything but the numbers, and the SHA-256 of every other file
-    decoder.onnx       features (1, channel) float32, window_idx (1,) int64 -> latent (1, latent) float32
+    decoder.onnx       features (1, channel) float32, window_idx (1,) int64 -> latent (1, latent) float32; one that
+                       remembers something from window to window: state, next_state (1, number) float32 too
     generator.onnx     w (1, 1, latent) float32 -> image uint8 (1, row, col, rgb), or float32 (1, rgb, row, col)
     statistics.npz     channel_mean, channel_sd (channel,), latent_mean (latent,); float64
     stimuli.npz        id (stimulus,), latent (stimulus, latent) float32: stimuli whose latents are known
-    reference.npz      features, window_idx, latents, w, image: inputs and the outputs they must give
+    reference.npz      features, window_idx, latents, w, images: inputs and the outputs they must give; of a decoder
+                       that remembers, trial (window,) too: rows of one trial are in order
 
 Files from outside are data: no pickle is read. Running the reference inputs is the caller's part (it knows the
 provider); comparing is done here. Knows nothing of ONNX Runtime.
@@ -24,7 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
@@ -34,6 +36,10 @@ SCHEMA_VERSION = 1
 FILES = ("decoder.onnx", "generator.onnx", "statistics.npz", "stimuli.npz", "reference.npz")
 LATENT_TOLERANCE = 1e-3  # of the reference latents' SD: other providers and CPUs round differently
 IMAGE_TOLERANCE = 3  # grey levels of 255, mean over the picture
+
+DecoderStep = Callable[
+    [NDArray[np.float32], int, NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]
+]
 
 
 class _Model(BaseModel):
@@ -57,11 +63,17 @@ class ImageShape(_Model):
 
 
 class Manifest(_Model):
-    """``manifest.json``; every key is required unless it has a default."""
+    """``manifest.json``; every key is required unless it has a default.
+
+    ``decoder_state``: how many numbers the decoder remembers from window to window. ``live``: false where it was
+    fitted on responses without a time axis, which no live stream can be normalised like.
+    """
 
     schema_version: int
     name: str
     decoder_kind: Literal["per_window", "fixed"]
+    decoder_state: int = Field(default=0, ge=0)
+    live: bool = True
     channel_map: dict[str, Any]
     windows: dict[str, Any]
     unit: str
@@ -95,12 +107,14 @@ class Reference:
     """Inputs, and the outputs they must give.
 
     ``features`` float32 (window, channel); ``window_idx`` int64 (window,); ``latents`` float32 (window, latent);
-    ``w`` float32 (image, latent); ``images`` uint8 (image, row, col, rgb).
+    ``trial`` int64 (window,), rows of one trial in the order in which they are decoded (free running: a stretch of the
+    stream each); ``w`` float32 (image, latent); ``images`` uint8 (image, row, col, rgb).
     """
 
     features: NDArray[np.float32]
     window_idx: NDArray[np.int64]
     latents: NDArray[np.float32]
+    trial: NDArray[np.int64]
     w: NDArray[np.float32]
     images: NDArray[np.uint8]
 
@@ -169,28 +183,41 @@ class ModelBundle:
         """Return the reference inputs and outputs."""
         n_channels, n_latents = self.channels.n_channels, self.manifest.n_latents
         image = self.manifest.image
-        a = self._arrays(
-            "reference.npz",
-            {
-                "features": (None, n_channels),
-                "window_idx": (None,),
-                "latents": (None, n_latents),
-                "w": (None, n_latents),
-                "images": (None, image.height, image.width, 3),
-            },
-        )
+        shapes: dict[str, tuple[int | None, ...]] = {
+            "features": (None, n_channels),
+            "window_idx": (None,),
+            "latents": (None, n_latents),
+            "w": (None, n_latents),
+            "images": (None, image.height, image.width, 3),
+        }
+        if self.manifest.decoder_state:
+            shapes["trial"] = (None,)
+        a = self._arrays("reference.npz", shapes)
+        # Without anything remembered each row stands for itself.
+        trial = a.get("trial", np.arange(len(a["features"])))
+        if len({len(rows) for rows in (a["features"], a["window_idx"], a["latents"], trial)}) > 1:
+            raise BundleError(
+                f"bundle {self.path}: reference.npz: features, window_idx, latents and trial differ in length, "
+                "expected a row of each per window. Make the bundle again."
+            )
         return Reference(
             a["features"].astype(np.float32),
             a["window_idx"].astype(np.int64),
             a["latents"].astype(np.float32),
+            trial.astype(np.int64),
             a["w"].astype(np.float32),
             a["images"].astype(np.uint8),
         )
 
-    def check_decoder(
-        self, decode: Callable[[NDArray[np.float32], int], NDArray[np.float32]], provider: str
-    ) -> float:
-        """Run the reference features through ``decode`` and compare.
+    def check_decoder(self, step: DecoderStep, provider: str) -> float:
+        """Run the reference features through a decoder, trial by trial, and compare.
+
+        Parameters
+        ----------
+        step : callable
+            (features (channel,), window_idx, state (number,)) -> (latent (latent,), state (number,)), float32.
+        provider : str
+            For the message.
 
         Returns
         -------
@@ -204,10 +231,20 @@ class ModelBundle:
         """
         reference = self.reference()
         scale = float(reference.latents.std()) or 1.0
-        got = [
-            decode(f, int(k)) for f, k in zip(reference.features, reference.window_idx, strict=True)
-        ]
-        worst = float(np.abs(np.stack(got) - reference.latents).max()) / scale
+        blank = np.zeros(self.manifest.decoder_state, np.float32)
+        states: dict[int, NDArray[np.float32]] = {}
+        worst = 0.0
+        rows = zip(
+            reference.features,
+            reference.window_idx.tolist(),
+            reference.trial.tolist(),
+            reference.latents,
+            strict=True,
+        )
+        for features, window_idx, trial, wanted in rows:
+            got, states[trial] = step(features, window_idx, states.get(trial, blank))
+            # A NaN is the worst of all.
+            worst = float(np.maximum(worst, np.abs(got - wanted).max() / scale))
         if not worst <= LATENT_TOLERANCE:
             raise BundleError(
                 f"bundle {self.path}: decoder.onnx on {provider} differs from the reference latents by {worst:.3g} SD, "

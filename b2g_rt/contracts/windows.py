@@ -22,6 +22,9 @@ from b2g_rt.errors import WindowError
 
 Anchor = Literal["marker", "free"]
 
+STATIC_START_MS = 75.0
+"""Where the paper's static ROI windows start after the onset, seen from the window that needs no lag (IT)."""
+
 
 def onset_index(position: float) -> int:
     """Round a position on the sample clock (samples, may be fractional) to an index, half up."""
@@ -181,6 +184,27 @@ def sliding_windows(rate_hz: float = 1000.0) -> WindowSpec:
     )
 
 
+def begins_anew(spec: WindowSpec, last_start: int, start: int) -> bool:
+    """Return whether a free-running decoder forgets between two windows that follow each other, live and offline.
+
+    Parameters
+    ----------
+    spec : WindowSpec
+    last_start, start : int
+        Of the last window that was decoded, and of the next one; samples on the sample clock.
+
+    Notes
+    -----
+    What lies between them was lost. After more than a window's length of it, what was remembered is of the past.
+    """
+    return start - last_start - spec.stride > spec.length
+
+
+def static_start(spec: WindowSpec) -> int:
+    """Return where the window starts that a ``fixed`` decoder is trained on, samples after the onset."""
+    return round(STATIC_START_MS * spec.rate_hz / 1000.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One stimulus presentation. ``trial`` counts from 0; ``onset_s`` LSL clock; ``onset_idx`` sample clock."""
@@ -192,20 +216,35 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Which window a trial is scored by: ``start`` is its first sample."""
+
+    trial: Trial
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
 class DueWindow:
-    """A window whose marker has arrived and whose end has passed: samples [start, stop)."""
+    """A window whose end has passed, and whose marker has arrived: samples [start, stop).
+
+    ``trial``: that it hangs on; None when free running. ``shows``: trials that can be scored now: of a trial's windows
+    by the last one; free running by the first one that starts at or after the static position, which is this window,
+    or an earlier one whose marker came late.
+    """
 
     window_idx: int
     start: int
     stop: int
     trial: Trial | None
     late: bool
+    shows: tuple[Shown, ...] = ()
 
 
 class WindowScheduler:
     """Says which windows are due, each exactly once, in the order in which they closed.
 
-    Time is an argument: ``stop`` is the sample clock's newest index plus one, lost samples counted in.
+    Time is an argument: ``stop`` is the sample clock's newest index plus one, lost samples counted in. Free-running
+    windows need no marker; which of them shows a trial is told with the first one that is due after both have come.
     """
 
     def __init__(self, spec: WindowSpec) -> None:
@@ -213,15 +252,18 @@ class WindowScheduler:
         self._order = 0
         self._waiting: list[tuple[int, int, DueWindow]] = []
         self._next_free_stop = spec.length + spec.max_lag
+        self._to_show: list[Shown] = []
 
     def add_trial(self, trial: Trial, stop: int) -> None:
         """Register a trial's windows; those that closed at or before ``stop`` will be flagged late."""
         if self._spec.anchor == "free":
+            self._to_show.append(Shown(trial, self._static_window(trial.onset_idx)))
             return
         for k in range(self._spec.n_windows):
             start = trial.onset_idx + self._spec.start_of(k)
             end = start + self._spec.length
-            window = DueWindow(k, start, end, trial, late=end <= stop)
+            shows = (Shown(trial, start),) if k == self._spec.n_windows - 1 else ()
+            window = DueWindow(k, start, end, trial, end <= stop, shows)
             heapq.heappush(self._waiting, (end, self._order, window))
             self._order += 1
 
@@ -233,9 +275,23 @@ class WindowScheduler:
         if self._spec.anchor == "free":
             while self._next_free_stop <= stop:
                 end = self._next_free_stop
-                windows.append(DueWindow(0, end - self._spec.length, end, None, late=False))
+                start = end - self._spec.length
+                windows.append(DueWindow(0, start, end, None, False, self._shown_by(start)))
                 self._next_free_stop += self._spec.stride
         return windows
+
+    def _static_window(self, onset_idx: int) -> int:
+        """Return the first start of a free-running window at or after a trial's static position."""
+        first, stride = self._spec.max_lag, self._spec.stride
+        n = -(-(onset_idx + static_start(self._spec) - first) // stride)
+        return first + max(n, 0) * stride
+
+    def _shown_by(self, start: int) -> tuple[Shown, ...]:
+        """Return the trials whose free-running window is this one or over, and forget them."""
+        ready = tuple(shown for shown in self._to_show if shown.start <= start)
+        if ready:
+            self._to_show = [shown for shown in self._to_show if shown.start > start]
+        return ready
 
     @property
     def n_waiting(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,13 +12,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.messages import VERSION, Flags, FrameMessage, Stamps, TrialMessage
-from b2g_rt.contracts.windows import DueWindow, WindowFeatures
+from b2g_rt.contracts.windows import DueWindow, Shown, Trial, WindowFeatures
+from b2g_rt.service.adaptation import Adaptation, Corrected
 from b2g_rt.service.progress import Progress
 from b2g_rt.service.scoring import TrialScorer
+from b2g_rt.service.trial_decoder import DecodesWindows
 
 LOG = logging.getLogger(__name__)
 
-Decode = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+MAX_RECENT = 400
+"""Free-running windows that are kept for markers that come late: ten seconds of the paper's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,15 @@ class WindowJob:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A frame without its picture, and the latent as numbers, float32, axes (latent,)."""
+    """A frame without its picture, and the latent as numbers, float32, axes (latent,).
+
+    ``unadapted``: the bundle's own, where there is an online ridge to compare it with. ``shows``: see ``DueWindow``.
+    """
 
     frame: FrameMessage
     latent: NDArray[np.float32] | None
+    unadapted: NDArray[np.float32] | None = None
+    shows: tuple[Shown, ...] = ()
 
 
 class DecodeStage:
@@ -47,8 +56,7 @@ class DecodeStage:
 
     Parameters
     ----------
-    decode : callable
-        (features (channel,), window_idx) -> latent (latent,), float32.
+    decoder : DecodesWindows
     scorer : TrialScorer
     bundle_hash : str
     n_windows : int
@@ -56,18 +64,22 @@ class DecodeStage:
     now : callable
         The LSL clock, seconds.
     progress : Progress
+    adaptation : Adaptation, optional
+        What is added to the decoder's latents; None: nothing.
     """
 
     def __init__(
         self,
-        decode: Decode,
+        decoder: DecodesWindows,
         scorer: TrialScorer,
         bundle_hash: str,
         n_windows: int,
         now: Callable[[], float],
         progress: Progress,
+        adaptation: Adaptation | None = None,
     ) -> None:
-        self._decode = decode
+        self._adaptation = adaptation
+        self._decoder = decoder
         self._scorer = scorer
         self._bundle_hash = bundle_hash
         self._n_windows = n_windows
@@ -75,6 +87,7 @@ class DecodeStage:
         self._progress = progress
         self._two_way_sum = 0.0
         self._n_scored = 0
+        self._recent: OrderedDict[int, Decoded] = OrderedDict()
 
     def push(self, job: WindowJob) -> Decoded:
         """Decode one window; a window without features gives a frame flagged ``dropped``."""
@@ -82,27 +95,45 @@ class DecodeStage:
         if values is None:
             return self.failed(job)
         frame = self._frame(job)
-        latent = self._decode(values, job.window.window_idx)
+        decoded = Corrected(self._decoder.decode(values, job.window), None, adapted=False)
+        if self._adaptation:
+            decoded = self._adaptation.correct(decoded.latent, job.window, job.features)
+        latent = decoded.latent
         decoded_s = self._now()
         self._progress.windows_decoded += 1
         self._progress.decode.add(decoded_s - job.received_s)
         self._progress.sample_to_latent.add(decoded_s - job.sample_s)
         trial = job.window.trial
-        return Decoded(
+        whole = Decoded(
             replace(
                 frame,
                 latent=latent.astype("<f4").tobytes(),
+                flags=replace(frame.flags, adapted=decoded.adapted),
                 stamps=replace(frame.stamps, decoded=decoded_s),
                 cosine=self._scorer.raw_cosine(latent, trial.stimulus) if trial else None,
             ),
             latent,
+            decoded.unadapted,
+            job.window.shows,
         )
+        if trial is None:
+            self._keep(whole)
+        return whole
 
     def failed(self, job: WindowJob) -> Decoded:
         """Return the frame of a window that has no latent."""
         self._progress.windows_dropped += 1
+        if self._adaptation:
+            self._adaptation.missed(job.window)
         frame = self._frame(job)
-        return Decoded(replace(frame, flags=replace(frame.flags, dropped=True)), None)
+        flags = replace(frame.flags, dropped=True)
+        return Decoded(replace(frame, flags=flags), None, shows=job.window.shows)
+
+    def _keep(self, decoded: Decoded) -> None:
+        """Keep a free-running window until its trial's marker may have come."""
+        self._recent[decoded.frame.sample_start] = decoded
+        while len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
 
     def _frame(self, job: WindowJob) -> FrameMessage:
         window, trial = job.window, job.window.trial
@@ -129,22 +160,32 @@ class DecodeStage:
             stamps=Stamps(sample=job.sample_s, received=job.received_s, due=job.due_s),
         )
 
-    def score(self, decoded: Decoded) -> TrialMessage | None:
-        """Return the trial's score when this was its last window and its stimulus is known."""
-        frame = decoded.frame
-        last = frame.window_idx == self._n_windows - 1
-        if decoded.latent is None or frame.trial is None or frame.stimulus is None or not last:
+    def scores(self, decoded: Decoded) -> list[TrialMessage]:
+        """Return the scores of the trials that this window lets be scored and whose stimuli are known."""
+        messages = []
+        for shown in decoded.shows:
+            free = decoded.frame.trial is None
+            window = self._recent.get(shown.start) if free else decoded
+            message = window and self._score(window, shown.trial)
+            if message:
+                messages.append(message)
+        return messages
+
+    def _score(self, decoded: Decoded, trial: Trial) -> TrialMessage | None:
+        if decoded.latent is None:
             return None
-        score = self._scorer.score(decoded.latent, frame.stimulus)
+        score = self._scorer.score(decoded.latent, trial.stimulus)
         if score is None:
             return None
         self._n_scored += 1
         self._two_way_sum += score.two_way
-        return TrialMessage(
+        alone = decoded.unadapted
+        unadapted = None if alone is None else self._scorer.score(alone, trial.stimulus)
+        message = TrialMessage(
             version=VERSION,
-            trial=frame.trial,
-            stimulus=frame.stimulus,
-            sequence=frame.sequence,
+            trial=trial.trial,
+            stimulus=trial.stimulus,
+            sequence=decoded.frame.sequence,
             cosine=score.cosine,
             mean_latent_cosine=score.mean_latent_cosine,
             centred_cosine=score.centred_cosine,
@@ -152,4 +193,9 @@ class DecodeStage:
             two_way_mean=self._two_way_sum / self._n_scored,
             n_trials=self._n_scored,
             pool=self._scorer.pool,
+            unadapted_cosine=unadapted.cosine if unadapted else None,
+            unadapted_centred_cosine=unadapted.centred_cosine if unadapted else None,
+            unadapted_two_way=unadapted.two_way if unadapted else None,
         )
+        self._progress.comparison.add(message)
+        return message

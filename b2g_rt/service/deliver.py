@@ -24,6 +24,7 @@ from b2g_rt.contracts.messages import (
 from b2g_rt.service.progress import Progress
 
 if TYPE_CHECKING:
+    from b2g_rt.outputs.control import ControlServer
     from b2g_rt.outputs.lsl_outlets import EventOutlet, LatentOutlet
     from b2g_rt.outputs.publisher import Publisher
     from b2g_rt.outputs.recorder import Recorder
@@ -53,12 +54,13 @@ Delivery = DecodedFrame | FinishedFrame | Outgoing
 
 @dataclass(slots=True)
 class Outputs:
-    """Where things go; None where it is switched off."""
+    """Where things go, and where commands come in; None where it is switched off."""
 
     publisher: Publisher | None = None
     latents: LatentOutlet | None = None
     events: EventOutlet | None = None
     recorder: Recorder | None = None
+    control: ControlServer | None = None
 
 
 class DeliverStage:

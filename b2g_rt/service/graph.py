@@ -16,9 +16,12 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
+from b2g_rt.adaptation.state_file import beside, write_correction
 from b2g_rt.config import Config
 from b2g_rt.contracts.messages import VERSION, EventMessage, Ledger, Message
-from b2g_rt.errors import B2GError
+from b2g_rt.errors import B2GError, SessionError
+from b2g_rt.service.adaptation import Adaptation
+from b2g_rt.service.command_handler import CommandHandler
 from b2g_rt.service.decode import Decoded, DecodeStage, WindowJob
 from b2g_rt.service.deliver import (
     RECORDER,
@@ -35,6 +38,7 @@ from b2g_rt.service.open_outputs import close_outputs
 from b2g_rt.service.progress import Progress
 from b2g_rt.service.render import RenderStage, skipped
 from b2g_rt.service.scoring import TrialScorer
+from b2g_rt.service.trial_decoder import TrialDecoder
 from b2g_rt.sources.chunk import Source
 
 LOG = logging.getLogger(__name__)
@@ -100,14 +104,18 @@ class Service:
             self._outbox.put,
         )
         bundle = models.bundle
+        self._adaptation = Adaptation(bundle, config.adaptation, self.progress, self._tell)
         self._decode = DecodeStage(
-            models.decoder.decode,
+            TrialDecoder(models.decoder.step, models.decoder.n_state, bundle.windows),
             TrialScorer(bundle.stimuli, bundle.latent_mean),
             bundle.hash,
             bundle.windows.n_windows if bundle.windows.anchor == "marker" else 1,
             now,
             self.progress,
+            self._adaptation,
         )
+        self.command = CommandHandler(self._adaptation, self._ingest, self.progress)
+        self._save_to = beside(config.record.path) if config.record.path else None
         self._render = (
             RenderStage(
                 models.generator.render,
@@ -141,7 +149,11 @@ class Service:
         self._tell(RECORDER, level, text)
 
     def start(self) -> None:
-        """Start all stages."""
+        """Start all stages, and answer commands."""
+        if self._adaptation.starts_by_itself:
+            self._adaptation.start("configuration")
+        if self._outputs.control:
+            self._outputs.control.start(self.command)
         for thread in self._threads:
             thread.start()
 
@@ -163,6 +175,7 @@ class Service:
             return False
         for thread in self._threads:
             thread.join()
+        self._save_learnt()
         close_outputs(self._outputs)
         if self.failure:
             raise self.failure
@@ -191,6 +204,9 @@ class Service:
     def _run_decode(self) -> None:
         try:
             while True:
+                # What there is to learn is learnt while no window is due.
+                while not len(self._jobs) and self._adaptation.learn_next():
+                    pass
                 job = self._jobs.get()
                 try:
                     decoded = self._decode.push(job)
@@ -206,14 +222,13 @@ class Service:
     def _decoded(self, decoded: Decoded) -> None:
         if decoded.latent is None:
             self._outbox.put(FinishedFrame(decoded.frame))
-            return
-        self._outbox.put(DecodedFrame(decoded.frame))
-        if self._render:
-            self._newest.put(decoded)
         else:
-            self._superseded(decoded)
-        score = self._decode.score(decoded)
-        if score:
+            self._outbox.put(DecodedFrame(decoded.frame))
+            if self._render:
+                self._newest.put(decoded)
+            else:
+                self._superseded(decoded)
+        for score in self._decode.scores(decoded):
             self._outbox.put(score)
 
     def _superseded(self, decoded: Decoded) -> None:
@@ -267,7 +282,17 @@ class Service:
             text = f"{stage}: {what} The frame is flagged, the session goes on."
             self._tell("stage-failed", "error", " ".join(text.split()))
 
-    def _tell(self, kind: str, level: Literal["warning", "error"], text: str) -> None:
+    def _save_learnt(self) -> None:
+        """Leave what was learnt beside the recording; what cannot be saved keeps nothing from ending."""
+        learnt = self._adaptation.learnt()
+        if learnt is None or not learnt.n_trials or self._save_to is None:
+            return
+        try:
+            write_correction(self._save_to, learnt.saved)
+        except SessionError as error:
+            LOG.error("%s", error)
+
+    def _tell(self, kind: str, level: Literal["info", "warning", "error"], text: str) -> None:
         self._outbox.put(
             EventMessage(version=VERSION, kind=kind, level=level, text=text, time_s=self._now())
         )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from b2g_rt.config import Config
-from b2g_rt.contracts.bundle import Normalisation
 from b2g_rt.contracts.messages import (
     VERSION,
     ActivityMessage,
@@ -21,6 +20,7 @@ from b2g_rt.contracts.messages import (
     Ledger,
     StimulusMessage,
 )
+from b2g_rt.contracts.recorded_frames import DAY_START
 from b2g_rt.contracts.windows import (
     DueWindow,
     MissingLimits,
@@ -29,12 +29,12 @@ from b2g_rt.contracts.windows import (
     WindowFeatures,
     WindowScheduler,
 )
-from b2g_rt.errors import StreamError, WindowOverwritten
+from b2g_rt.errors import CommandError, StreamError, WindowOverwritten
 from b2g_rt.mua.normaliser import Normaliser
 from b2g_rt.ring import Ring
 from b2g_rt.service.decode import WindowJob
 from b2g_rt.service.deliver import Delivery
-from b2g_rt.service.models import Models
+from b2g_rt.service.models import Models, normalisation_of
 from b2g_rt.service.onsets import OnsetTracker
 from b2g_rt.service.progress import Progress
 from b2g_rt.service.status import StatusReporter
@@ -95,14 +95,15 @@ class IngestStage:
         self._unknown: set[str] = set()
         bundle = models.bundle
         spec = bundle.windows
-        normalisation = bundle.manifest.normalisation
-        if config.normalisation != "bundle":
-            normalisation = Normalisation(
-                **{**normalisation.model_dump(), "kind": config.normalisation}
-            )
+        normalisation = normalisation_of(config, bundle)
         self._normaliser = Normaliser(
             normalisation, bundle.channel_mean, bundle.channel_sd, spec.rate_hz
         )
+        self._has_days = normalisation.kind == "running"
+        self._day_weight_s = config.adaptation.day_weight_s
+        self._day_due = threading.Event()
+        if self._has_days and config.adaptation.day_start == "stream":
+            self._day_due.set()
         self._ring = Ring(round(config.service.ring_s * spec.rate_hz), bundle.channels.n_channels)
         self._scheduler = WindowScheduler(spec)
         limits = MissingLimits(config.windows.max_lost_share, config.windows.max_bad_channel_share)
@@ -175,7 +176,35 @@ class IngestStage:
             self._ring.fill(run.index, self._normaliser.apply(rows))
             return
         self._append_lost(run.n_lost, received_s)
+        if self._day_due.is_set():
+            self._start_day(run.index)
         self._ring.append(self._normaliser.push(rows))
+
+    def request_day(self) -> None:
+        """Start a day with the next sample; from any thread.
+
+        Raises
+        ------
+        CommandError
+            Normalisation is frozen and has no days.
+        """
+        if not self._has_days:
+            raise CommandError(
+                "new-day: normalisation is frozen and has no days. Serve with --set normalisation=running."
+            )
+        self._day_due.set()
+
+    def _start_day(self, index: int) -> None:
+        self._day_due.clear()
+        self._normaliser.start_day(self._day_weight_s)
+        self._tell(
+            DAY_START,
+            "info",
+            f"a day starts with sample {index}: running normalisation learns it anew, what came before counts for "
+            f"{self._day_weight_s:g} s",
+            self._source.clock.time_of(index),
+            index,
+        )
 
     def _append_lost(self, n: int, received_s: float) -> None:
         """Let lost samples into the ring; a gap longer than the ring must not push out windows before they are cut."""
@@ -287,7 +316,14 @@ class IngestStage:
         if self._status.due(now):
             self._send(self._status.message(now))
 
-    def _tell(self, kind: str, level: Level, text: str, time_s: float | None = None) -> None:
+    def _tell(
+        self,
+        kind: str,
+        level: Level,
+        text: str,
+        time_s: float | None = None,
+        sample: int | None = None,
+    ) -> None:
         LOG.log(_LOG_LEVELS[level], "%s", text)
         self._send(
             EventMessage(
@@ -296,5 +332,6 @@ class IngestStage:
                 level=level,
                 text=text,
                 time_s=self._now() if time_s is None else time_s,
+                sample=sample,
             )
         )

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.config import Config, read_yaml_mapping
-from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.contracts.bundle import ModelBundle, Normalisation
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.messages import Image, jpeg_image
 from b2g_rt.contracts.shipped_bundles import bundle_path
-from b2g_rt.errors import ChannelMapError, PictureError
+from b2g_rt.errors import BundleError, ChannelMapError, PictureError
 from b2g_rt.inference.decoder import Decoder
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings
@@ -73,6 +73,14 @@ def stream_channels(config: Config, bundle: ModelBundle) -> ChannelMap:
     return channels
 
 
+def normalisation_of(config: Config, bundle: ModelBundle) -> Normalisation:
+    """Return the normalisation in force: the bundle's, or the kind that the configuration sets."""
+    manifest = bundle.manifest.normalisation
+    if config.normalisation == "bundle":
+        return manifest
+    return manifest.model_copy(update={"kind": config.normalisation})
+
+
 def load_models(config: Config, advance: Advance | None = None) -> Models:
     """Load everything; ``advance(what, done, total)`` is called as it goes, and every second of a long step.
 
@@ -84,6 +92,11 @@ def load_models(config: Config, advance: Advance | None = None) -> Models:
     tell = advance or (lambda what, done, total: None)
     tell("bundle", 0, 3)
     bundle = ModelBundle(bundle_path(config.bundle))
+    if not bundle.manifest.live:
+        raise BundleError(
+            f"bundle {bundle.path}: fitted on responses in z units, expected a recording with its channels' mean and "
+            "SD, by which a live stream is normalised. Fit one on a recording; this one is for b2g-offline evaluate."
+        )
     channels = stream_channels(config, bundle)
     tell("decoder", 1, 3)
     inference = config.inference

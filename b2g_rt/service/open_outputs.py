@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
-from b2g_rt.config import Config
+from b2g_rt.adaptation.state_file import beside
+from b2g_rt.config import Config, control_port
 from b2g_rt.contracts.endpoints import write_endpoints
 from b2g_rt.contracts.messages import Topic
 from b2g_rt.contracts.session import SessionInfo
-from b2g_rt.errors import B2GError
+from b2g_rt.errors import B2GError, SessionError
 from b2g_rt.service.deliver import Outputs
-from b2g_rt.service.models import Models
+from b2g_rt.service.models import Models, normalisation_of
 
 LOG = logging.getLogger(__name__)
 
@@ -67,8 +69,14 @@ def _open(
 
         ports = {topic: getattr(publish, f"{topic.value}_port") for topic in Topic}
         outputs.publisher = Publisher(publish.host, ports, curve_keys=publish.curve_keys)
+        from b2g_rt.outputs.control import ControlServer
+
+        outputs.control = ControlServer(
+            publish.control_host, control_port(publish), curve_keys=publish.curve_keys
+        )
         if publish.endpoints_file:
-            write_endpoints(publish.endpoints_file, outputs.publisher.endpoints)
+            endpoints = replace(outputs.publisher.endpoints, control=outputs.control.address)
+            write_endpoints(publish.endpoints_file, endpoints)
     if config.outlets.enabled:
         from b2g_rt.outputs.lsl_outlets import EventOutlet, LatentOutlet
 
@@ -79,10 +87,22 @@ def _open(
     if config.record.path:
         from b2g_rt.outputs.recorder import Recorder
 
+        learnt = beside(config.record.path)
+        if learnt.exists():
+            raise SessionError(
+                f"{learnt}: is there already, and what this session learns would have no place. "
+                "Record to another file, or move it."
+            )
         stimuli = models.bundle.stimuli
         outputs.recorder = Recorder(
             config.record.path,
-            session_info(models, {}),
+            session_info(
+                models,
+                {
+                    "normalisation": normalisation_of(config, models.bundle).model_dump(),
+                    "adaptation": config.adaptation.model_dump(mode="json"),
+                },
+            ),
             models.channels.n_stream_channels,
             flush_s=config.record.flush_s,
             images=config.record.images,
@@ -94,7 +114,13 @@ def _open(
 
 def close_outputs(outputs: Outputs) -> None:
     """Close everything; what was handed to the recorder is written first. One that fails keeps no other open."""
-    for output in (outputs.recorder, outputs.publisher, outputs.latents, outputs.events):
+    for output in (
+        outputs.control,
+        outputs.recorder,
+        outputs.publisher,
+        outputs.latents,
+        outputs.events,
+    ):
         try:
             if output:
                 output.close()

@@ -114,6 +114,8 @@ class StatusReporter:
             n_unknown_stimuli=progress.n_unknown_stimuli,
             n_markers_too_old=progress.n_markers_too_old,
             n_failures=progress.n_failures,
+            adaptation=progress.adaptation,
+            n_trials_learnt=progress.n_trials_learnt,
         )
 
     def _state(self) -> Literal["waiting", "streaming", "stalled", "stopping"]:

@@ -12,22 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.errors import BundleError, ConfigError, SessionError
 from b2g_rt.simulation.from_record import recorded_macaque
 from b2g_rt.simulation.macaque import parameter_reading
-from offline.evaluation.held_out import FeatureChain, decode_windows, known_trials
+from offline.evaluation.decoded_session import (
+    DecodedSession,
+    bundle_decoder,
+    decode_mua,
+    decoded_session,
+)
+from offline.evaluation.held_out import FeatureChain
 from offline.evaluation.scores import KnownTrials, Scores, score
 from offline.evaluation.training_record import (
     draws_seen_in_training,
     names_its_stimuli,
-    refuse_training_session,
-    seen_in_training,
 )
-from offline.export.decoder_onnx import OnnxDecoder
-from offline.recordings.recording import SessionRecording
+from offline.recordings.formats.reader import RecordingReader
+from offline.recordings.mua_source import MuaTrials
 from offline.recordings.simulated_sessions import simulated_recording
-from offline.recordings.trials import session_trials
 from offline.stages import Stage
 from offline.stimuli.faces.face_parameters import PARAMETERS
 
@@ -63,63 +65,65 @@ class SessionScores:
 
 def score_session(
     bundle: ModelBundle,
-    session: SessionFile,
+    recording: RecordingReader,
     known: dict[str, NDArray[np.float32]],
     stage: Stage,
-    marker_pattern: str | None = None,
 ) -> SessionScores:
     """Score every trial whose stimulus is known, those of training stimuli apart.
 
     Parameters
     ----------
     bundle : ModelBundle
-    session : SessionFile
-        Not the one the bundle was fitted on: that is refused.
+    recording : RecordingReader
+        Of any format; not one that the bundle was fitted on: that is refused.
     known : dict of stimulus id to latent
-    stage : callable
+    stage : Stage
         Progress.
-    marker_pattern : str, optional
-        See ``session_trials``.
 
     Raises
     ------
     SessionError
-        The session of the fit, other electrodes, no onset markers, no known stimulus, latents of another length, or
-        no trial that can be decoded.
+        See ``decoded_session``, or no trial that can be decoded.
     """
-    refuse_training_session(bundle, session)
-    n_latents = bundle.manifest.n_latents
-    if other := sorted({len(w) for w in known.values()} - {n_latents}):
-        raise SessionError(
-            f"{session.path}: latents of {other[0]} dimensions, the bundle decodes {n_latents}. Give those of this "
-            "bundle's generator with --latents."
-        )
-    trials = session_trials(session, marker_pattern)
-    kept, truth = known_trials([t.stimulus for t in trials], known, bundle.latent_mean)
-    shown = [trials[i].stimulus for i in kept]
-    onsets = np.array([trials[i].onset_idx for i in kept], np.int64)
-    recording = SessionRecording(session)
-    done = stage("features", recording.n_samples)
-    features = FeatureChain.of_bundle(bundle).features(recording, onsets, done)
+    return score_decoded(bundle, decoded_session(bundle, recording, known, stage), stage)
+
+
+def score_decoded(bundle: ModelBundle, session: DecodedSession, stage: Stage) -> SessionScores:
+    """Score decoded trials, those of training stimuli apart.
+
+    Raises
+    ------
+    SessionError
+        No trial could be decoded.
+    """
     done = stage("scores", 1)
-    decoded = _decoded(bundle, features)
-    seen = seen_in_training(bundle, shown, truth.latents)
     scores = SessionScores(
-        _group(bundle, decoded, shown, known, ~seen),
-        _group(bundle, decoded, shown, known, seen),
+        _group(bundle, session, ~session.seen),
+        _group(bundle, session, session.seen),
         names_its_stimuli(bundle),
     )
     done(1)
     if scores.unseen is None and scores.seen is None:
         raise SessionError(
-            f"{session.path}: none of {len(shown)} trials can be decoded, expected whole windows after the onsets. "
+            f"session: none of {session.n_trials} trials can be decoded, expected whole windows after the onsets. "
             "Too many samples are missing."
         )
     return scores
 
 
 def score_simulated(bundle: ModelBundle, n_trials: int, seed: int, stage: Stage) -> Scores:
-    """Score new stimuli, one trial each, of the macaque the bundle was fitted on.
+    """Score new stimuli, one trial each, of the macaque the bundle was fitted on; raises as ``simulated_session``."""
+    session = simulated_session(bundle, n_trials, seed, stage)
+    done = stage("scores", 1)
+    scores = score(session.decoded, session.known, _reading(bundle), NAMES)
+    done(1)
+    return scores
+
+
+def simulated_session(
+    bundle: ModelBundle, n_trials: int, seed: int, stage: Stage
+) -> DecodedSession:
+    """Decode new stimuli, one trial each, of the macaque the bundle was fitted on.
 
     Raises
     ------
@@ -127,6 +131,28 @@ def score_simulated(bundle: ModelBundle, n_trials: int, seed: int, stage: Stage)
         The bundle was not fitted on this release's simulator.
     ConfigError
         The seed draws stimuli of the training.
+    """
+    w, mua = simulated_trials(bundle, n_trials, seed)
+    done = stage("features", mua.stop)
+    features, decoded = decode_mua(
+        bundle_decoder(bundle), FeatureChain.of_bundle(bundle), mua, done
+    )
+    return DecodedSession(
+        stimuli=tuple(f"seed-{seed}-{i:04d}" for i in range(n_trials)),
+        onsets=mua.onsets,
+        features=features,
+        decoded=decoded,
+        known=KnownTrials(w, np.arange(n_trials), bundle.latent_mean),
+        seen=np.zeros(n_trials, np.bool_),
+    )
+
+
+def simulated_trials(
+    bundle: ModelBundle, n_trials: int, seed: int
+) -> tuple[NDArray[np.float32], MuaTrials]:
+    """Return new latents, axes (trial, latent), and the responses to them, made while they are read.
+
+    Raises as ``simulated_session``.
     """
     macaque = recorded_macaque(bundle.manifest.training, bundle.channels, f"bundle {bundle.path}")
     w = macaque.latents.draw(np.random.default_rng([macaque.latents.seed, seed]), n_trials)
@@ -136,33 +162,17 @@ def score_simulated(bundle: ModelBundle, n_trials: int, seed: int, stage: Stage)
             "another --seed."
         )
     recording, onsets = simulated_recording(macaque, w, seed)
-    done = stage("features", recording.n_samples)
-    features = FeatureChain.of_bundle(bundle).features(recording, onsets, done)
-    done = stage("scores", 1)
-    truth = KnownTrials(w, np.arange(n_trials), bundle.latent_mean)
-    scores = score(_decoded(bundle, features), truth, _reading(bundle), NAMES)
-    done(1)
-    return scores
-
-
-def _decoded(bundle: ModelBundle, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    return decode_windows(OnnxDecoder(bundle.file("decoder.onnx").read_bytes()), features)
+    return w, MuaTrials(recording, onsets, 0, recording.n_samples)
 
 
 def _group(
-    bundle: ModelBundle,
-    decoded: NDArray[np.float32],
-    shown: list[str],
-    known: dict[str, NDArray[np.float32]],
-    chosen: NDArray[np.bool_],
+    bundle: ModelBundle, session: DecodedSession, chosen: NDArray[np.bool_]
 ) -> Scores | None:
     """Score the chosen trials among themselves: identification chooses from their stimuli alone."""
-    decoded = decoded[chosen]
+    decoded = session.decoded[chosen]
     if not np.isfinite(decoded).all(axis=2).any(axis=0).all():
         return None
-    stimuli = [shown[i] for i in np.flatnonzero(chosen)]
-    _, truth = known_trials(stimuli, known, bundle.latent_mean)
-    return score(decoded, truth, _reading(bundle), NAMES)
+    return score(decoded, session.known.chosen(np.flatnonzero(chosen)), _reading(bundle), NAMES)
 
 
 def _reading(bundle: ModelBundle) -> NDArray[np.float32] | None:

@@ -1,13 +1,13 @@
-"""Decodes a held-out recording as the live service would, and scores its single trials.
+"""From a recording to the features that a decoder sees live, and which trials' stimuli are known.
 
-Causal by construction: features come from ``window_features`` (frozen statistics of the training recordings), and
-latents one window at a time from the bundle's own decoder file.
+Causal by construction: features come from ``window_features``, with the statistics of the training recordings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,9 @@ from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import SessionError
 from b2g_rt.mua.normaliser import Normaliser
 from offline.evaluation.scores import KnownTrials
-from offline.recordings.features import window_features
+from offline.recordings.features import window_features, window_features_file
+from offline.recordings.features_file import FeaturesFile
+from offline.recordings.formats.reader import RecordingReader
 from offline.recordings.recording import Recording
 
 
@@ -64,46 +66,82 @@ class FeatureChain:
         recording: Recording,
         onsets: NDArray[np.int64],
         progress: Callable[[int], None] | None = None,
+        day_starts: Sequence[int] = (0,),
     ) -> NDArray[np.float32]:
         """Cut all windows; float32, axes (trial, window, channel), NaN where too much is missing.
+
+        Running normalisation begins a day with the samples ``day_starts``, counted from the first one: as the service
+        does with a stream's first sample.
 
         Raises
         ------
         SessionError
             The recording has other electrodes than the chain.
         """
+        return window_features(
+            recording.blocks(),
+            onsets,
+            self.windows,
+            recording.channels,
+            self._normaliser(recording, day_starts),
+            progress=progress,
+        )
+
+    def features_file(
+        self,
+        path: Path,
+        recording: Recording,
+        onsets: NDArray[np.int64],
+        progress: Callable[[int], None] | None = None,
+    ) -> FeaturesFile:
+        """Cut all windows into a file, for more than fit in memory; otherwise as ``features``."""
+        return window_features_file(
+            path,
+            recording.blocks(),
+            onsets,
+            self.windows,
+            recording.channels,
+            self._normaliser(recording, (0,)),
+            progress=progress,
+        )
+
+    def _normaliser(self, recording: Recording, day_starts: Sequence[int]) -> Normaliser:
+        self._check(recording)
+        return Normaliser(
+            self.normalisation,
+            self.channel_mean,
+            self.channel_sd,
+            self.windows.rate_hz,
+            day_starts=day_starts,
+        )
+
+    def responses(self, recording: RecordingReader, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return responses without a time axis as one window each; float32, axes (trial, 1, channel), z units.
+
+        Raises
+        ------
+        SessionError
+            The chain has more than one window, or other electrodes.
+        """
+        self._check(recording)
+        if self.windows.anchor != "free":
+            raise SessionError(
+                f"{recording.info.path}: responses without a time axis, the decoder has {self.windows.n_windows} "
+                "windows. Use one that was fitted with --kind fixed."
+            )
+        normaliser = Normaliser(
+            self.normalisation, self.channel_mean, self.channel_sd, self.windows.rate_hz
+        )
+        values = [normaliser.apply(block.values) for block in recording.blocks()]
+        return np.concatenate(values)[rows][:, None]
+
+    def _check(self, recording: Recording) -> None:
         if not self.channels.same_electrodes(recording.channels):
             raise SessionError(
                 f"recording: {recording.channels.n_channels} electrodes "
                 f"({', '.join(recording.channels.rois())}), the bundle was trained on other "
                 f"{self.channels.n_channels}. Use the bundle of this animal."
             )
-        normaliser = Normaliser(
-            self.normalisation, self.channel_mean, self.channel_sd, self.windows.rate_hz
-        )
-        return window_features(
-            recording.blocks(),
-            onsets,
-            self.windows,
-            recording.channels,
-            normaliser,
-            progress=progress,
-        )
-
-
-def decode_windows(decoder: Predicts, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Decode every window of every trial.
-
-    Parameters
-    ----------
-    decoder : Predicts
-    features : float32, axes (trial, window, channel)
-
-    Returns
-    -------
-    float32, axes (trial, window, latent); NaN where the features are
-    """
-    return np.stack([decoder.predict(features[:, k], k) for k in range(features.shape[1])], axis=1)
 
 
 def known_trials(

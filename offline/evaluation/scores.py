@@ -47,6 +47,11 @@ class KnownTrials:
         """True latents, axes (trial, latent)."""
         return self.pool[self.true_idx]
 
+    def chosen(self, trials: NDArray[np.intp]) -> KnownTrials:
+        """Return the truth about some trials, int, axes (trial,); their stimuli alone make the pool."""
+        rows, true_idx = np.unique(self.true_idx[trials], return_inverse=True)
+        return KnownTrials(self.pool[rows], true_idx.astype(np.int64), self.mean)
+
 
 @dataclass(frozen=True, slots=True)
 class WindowScores:

@@ -2,7 +2,8 @@
 
 A decoder scores well on the pictures it was trained on, on another day too; such trials are no held-out trials.
 The manifest's ``training`` holds ``stimuli`` (ids; empty when the training stimuli were draws without ids) and
-``session_sha256`` (see ``session_digest``). Where ``stimuli`` is missing, nobody knows.
+``session_sha256`` (see ``session_digest``; a list where several recordings were fitted on). Where ``stimuli`` is
+missing, nobody knows.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.errors import BundleError, SessionError
 from b2g_rt.simulation.from_record import recorded_macaque
 from b2g_rt.simulation.macaque import Macaque
+from offline.recordings.formats.reader import RecordingReader
 
 DIGEST_SAMPLES = 1000
 # Two latents are one stimulus when they are this much nearer to each other than to the mean latent. Written by
@@ -54,26 +55,32 @@ def draws_seen_in_training(
     return among_latents(latents, trained_latents(bundle, macaque), bundle.latent_mean)
 
 
-def session_digest(session: SessionFile) -> str:
-    """Return what identifies a recording under any name: SHA-256 of its markers and its first samples."""
-    digest = hashlib.sha256(np.ascontiguousarray(session.mua(0, DIGEST_SAMPLES)).tobytes())
-    for marker in session.markers():
+def session_digest(recording: RecordingReader) -> str:
+    """Return what identifies a recording under any name: SHA-256 of its markers (or trials) and its first rows."""
+    rows = recording.columns(0, min(DIGEST_SAMPLES, recording.n_samples))
+    digest = hashlib.sha256(np.ascontiguousarray(rows).tobytes())
+    markers = recording.markers()
+    for marker in markers:
         digest.update(np.float64(marker.time_s).tobytes() + marker.text.encode() + b"\n")
+    if not markers:
+        table = recording.trials()
+        digest.update(table.onset_idx.tobytes() + "\n".join(table.stimulus).encode())
     return digest.hexdigest()
 
 
-def refuse_training_session(bundle: ModelBundle, session: SessionFile) -> None:
-    """Refuse the session the bundle was fitted on.
+def refuse_training_session(bundle: ModelBundle, recording: RecordingReader) -> None:
+    """Refuse a recording the bundle was fitted on.
 
     Raises
     ------
     SessionError
-        It is that session, whatever its file is called now.
+        It is that recording, whatever its file is called now.
     """
-    if bundle.manifest.training.get("session_sha256") == session_digest(session):
+    told = bundle.manifest.training.get("session_sha256")
+    if session_digest(recording) in (told if isinstance(told, list) else [told]):
         raise SessionError(
-            f"{session.path}: bundle {bundle.path} was fitted on this very session, expected another one. The scores "
-            "of its held-out stimuli are in the bundle's manifest.json, metrics.held_out."
+            f"{recording.info.path}: bundle {bundle.path} was fitted on this very session, expected another one. The "
+            "scores of its held-out stimuli are in the bundle's manifest.json, metrics.held_out."
         )
 
 

@@ -17,8 +17,9 @@ from b2g_rt.contracts.bundle import Normalisation, npz_bytes, write_bundle
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import BundleError
-from offline.decoding.decoder import DecoderKind, FittedDecoder, LinearDecoder
-from offline.export.decoder_onnx import check_decoder_parity, decoder_onnx
+from offline.decoding.decoder import DecoderKind, FittedDecoder
+from offline.decoding.stepping import decode_trials
+from offline.export.decoder_onnx import Decoder, check_decoder_parity, decoder_onnx
 from offline.export.generator_onnx import OnnxGenerator
 
 N_REFERENCE_TRIALS = 2
@@ -39,7 +40,7 @@ class Trained:
         Of the recording.
     channel_mean, channel_sd : float64, axes (channel,)
     latent_mean : float64, axes (latent,)
-    decoder : LinearDecoder
+    decoder : LinearDecoder, SmoothedDecoder or AttentionDecoder
     generator : bytes
         ONNX file with fixed shapes.
     stimulus_ids : sequence of str, axes (stimulus,)
@@ -49,7 +50,11 @@ class Trained:
         Plain data.
     sources : dict of path to SHA-256
     reference_features : float32, axes (trial, window, channel)
+        In order; of a fixed decoder that remembers something: successive positions of its window.
     reference_w : float32, axes (image, latent)
+    normalisation : Normalisation
+    live : bool
+        False: no live stream can be normalised as the training data were.
     """
 
     name: str
@@ -60,7 +65,7 @@ class Trained:
     channel_mean: NDArray[np.float64]
     channel_sd: NDArray[np.float64]
     latent_mean: NDArray[np.float64]
-    decoder: LinearDecoder
+    decoder: Decoder
     generator: bytes
     stimulus_ids: Sequence[str]
     stimulus_latents: NDArray[np.float32]
@@ -71,6 +76,7 @@ class Trained:
     reference_w: NDArray[np.float32]
     sources: dict[str, str] = field(default_factory=dict)
     normalisation: Normalisation = field(default_factory=Normalisation)
+    live: bool = True
 
 
 def save_bundle(path: Path, trained: Trained) -> str:
@@ -88,11 +94,14 @@ def save_bundle(path: Path, trained: Trained) -> str:
     """
     model = decoder_onnx(trained.decoder)
     features = trained.reference_features
-    check_decoder_parity(model, trained.decoder, features)
+    fixed = trained.kind == "fixed"
+    check_decoder_parity(model, trained.decoder, features, fixed=fixed)
     generator = OnnxGenerator(trained.generator, len(trained.latent_mean))
     manifest = {
         "name": trained.name,
         "decoder_kind": trained.kind,
+        "decoder_state": trained.decoder.n_state,
+        "live": trained.live,
         "channel_map": trained.channels.to_dict(),
         "windows": trained.windows.to_dict(),
         "unit": trained.unit,
@@ -116,7 +125,7 @@ def save_bundle(path: Path, trained: Trained) -> str:
             id=np.array(list(trained.stimulus_ids), np.str_),
             latent=trained.stimulus_latents.astype(np.float32),
         ),
-        "reference.npz": _reference(trained.decoder, features, generator, trained.reference_w),
+        "reference.npz": _reference(trained, generator),
     }
     return written(path, manifest, files)
 
@@ -138,21 +147,22 @@ def written(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> st
         ) from None
 
 
-def _reference(
-    decoder: LinearDecoder,
-    features: NDArray[np.float32],
-    generator: OnnxGenerator,
-    w: NDArray[np.float32],
-) -> bytes:
-    n_trials, n_windows, _ = features.shape
-    latents = [decoder.predict(features[:, k], k) for k in range(n_windows)]
-    return npz_bytes(
-        features=np.concatenate([features[:, k] for k in range(n_windows)]),
-        window_idx=np.repeat(np.arange(n_windows, dtype=np.int64), n_trials),
-        latents=np.concatenate(latents),
-        w=w,
-        images=generator.render(w),
-    )
+def _reference(trained: Trained, generator: OnnxGenerator) -> bytes:
+    """Return the reference rows, window by window: those of a trial are in order."""
+    features, fixed = trained.reference_features, trained.kind == "fixed"
+    n_trials, n_windows, n_channels = features.shape
+    latents = decode_trials(trained.decoder, features, fixed=fixed)
+    window_idx = np.repeat(np.arange(n_windows, dtype=np.int64), n_trials)
+    arrays: dict[str, NDArray[Any]] = {
+        "features": features.transpose(1, 0, 2).reshape(-1, n_channels),
+        "window_idx": np.zeros_like(window_idx) if fixed else window_idx,
+        "latents": latents.transpose(1, 0, 2).reshape(-1, latents.shape[2]),
+        "w": trained.reference_w,
+        "images": generator.render(trained.reference_w),
+    }
+    if trained.decoder.n_state:
+        arrays["trial"] = np.tile(np.arange(n_trials, dtype=np.int64), n_windows)
+    return npz_bytes(**arrays)
 
 
 def chosen(fitted: FittedDecoder) -> list[dict[str, float]]:

@@ -133,7 +133,9 @@ class Parity:
     latent: int
 
 
-def check_decoder_parity(model: bytes, decoder: Decodes, features: NDArray[np.float32]) -> Parity:
+def check_decoder_parity(
+    model: bytes, decoder: Decodes, features: NDArray[np.float32], *, fixed: bool = False
+) -> Parity:
     """Compare ONNX Runtime with numpy, element by element.
 
     Parameters
@@ -143,6 +145,8 @@ def check_decoder_parity(model: bytes, decoder: Decodes, features: NDArray[np.fl
     decoder : Decodes
         The very weights that were exported.
     features : float32, axes (trial, window, channel)
+    fixed : bool
+        See ``decode_trials``.
 
     Returns
     -------
@@ -153,8 +157,8 @@ def check_decoder_parity(model: bytes, decoder: Decodes, features: NDArray[np.fl
     BundleError
         The worst element exceeds PARITY_TOLERANCE.
     """
-    found = decode_trials(OnnxDecoder(model), features)
-    wanted = decode_trials(decoder, features)
+    found = decode_trials(OnnxDecoder(model), features, fixed=fixed)
+    wanted = decode_trials(decoder, features, fixed=fixed)
     difference = np.abs(found - wanted) / (float(wanted.std()) or 1.0)
     trial, window_idx, latent = (
         int(i) for i in np.unravel_index(difference.argmax(), wanted.shape)

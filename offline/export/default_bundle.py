@@ -6,11 +6,9 @@ training trials alone. Made in sessions of a few hundred trials, so that an inte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,8 @@ from b2g_rt.contracts.windows import WindowSpec, paper_windows, sliding_windows
 from b2g_rt.simulation.from_record import macaque_record
 from b2g_rt.simulation.macaque import Macaque
 from offline.decoding.decoder import DecoderKind, FittedDecoder, fit_decoder
-from offline.evaluation.held_out import FeatureChain, decode_windows
+from offline.decoding.stepping import decode_trials
+from offline.evaluation.held_out import FeatureChain
 from offline.evaluation.scores import KnownTrials, Scores, score
 from offline.export.bundle_writing import (
     N_REFERENCE_IMAGES,
@@ -34,6 +33,7 @@ from offline.export.bundle_writing import (
 from offline.export.decoder_onnx import OnnxDecoder, decoder_onnx
 from offline.export.source_hashes import BRAIN, source_hashes
 from offline.recordings.cache import Arrays, cached_arrays
+from offline.recordings.side_by_side import Progress, side_by_side
 from offline.recordings.simulated_sessions import RATE_HZ, UNIT, simulated_recording
 from offline.recordings.statistics import (
     ChannelStatistics,
@@ -45,7 +45,6 @@ from offline.stimuli.faces.face_parameters import PARAMETERS
 from offline.stimuli.faces.face_reading import face_reading
 
 NAMES: dict[DecoderKind, str] = {"per_window": "simulated-faces", "fixed": "simulated-faces-fixed"}
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +210,7 @@ def _evaluated(
     ):
         recording, onsets = simulated_recording(macaque, w, noise_seed)
         done = stage(f"scores: {what}", recording.n_samples)
-        decoded = decode_windows(model, chain.features(recording, onsets, done))
+        decoded = decode_trials(model, chain.features(recording, onsets, done))
         known = KnownTrials(w, np.arange(len(w)), latent_mean.astype(np.float32))
         scores[what] = score(decoded, known, reading, [p.name for p in PARAMETERS])
     return scores
@@ -252,7 +251,7 @@ def _statistics(
             **cached_arrays(work, f"statistics-{position}", {**key, "session": position}, compute)
         )
 
-    return merged_statistics(_side_by_side(one, len(sessions), done))
+    return merged_statistics(side_by_side(one, len(sessions), done))
 
 
 def _features(
@@ -274,29 +273,11 @@ def _features(
         key_here = {**key, "session": position}
         return cached_arrays(work, f"features-{position}", key_here, compute)["features"]
 
-    return np.concatenate(_side_by_side(one, len(sessions), done))
+    return np.concatenate(side_by_side(one, len(sessions), done))
 
 
 def _n_samples(macaque: Macaque, sessions: Sequence[Session]) -> int:
     return sum(simulated_recording(macaque, *session)[0].n_samples for session in sessions)
-
-
-def _side_by_side(one: Callable[[int, Progress], Any], n: int, done: Progress) -> list[Any]:
-    """Run two sessions at a time: drawing noise leaves Python's lock. Results in order; Ctrl-C ends both."""
-    stopping = Event()
-
-    def go_on(n_samples: int) -> None:
-        if stopping.is_set():
-            raise InterruptedError
-        done(n_samples)
-
-    with ThreadPoolExecutor(2) as pool:
-        try:
-            return list(pool.map(lambda position: one(position, go_on), range(n)))
-        except BaseException:
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _provenance(

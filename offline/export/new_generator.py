@@ -46,11 +46,13 @@ def with_generator(
         manifest["training"] = {**manifest["training"], "generator": about}
     files = {name: source.file(name).read_bytes() for name in FILES}
     files["generator.onnx"] = generator
+    trial = {"trial": reference.trial} if source.manifest.decoder_state else {}
     files["reference.npz"] = npz_bytes(
         features=reference.features,
         window_idx=reference.window_idx,
         latents=reference.latents,
         w=reference.w,
         images=runtime.render(reference.w),
+        **trial,
     )
     return written(out, manifest, files)

@@ -1,41 +1,48 @@
-"""A bundle from a recorded session: what the rig does after the training day.
+"""A bundle from recordings of any format: what the rig does after the training day.
 
-A share of the stimuli is held out before anything is fitted and scored at the end; the bundle's metrics are
-theirs. Channel statistics are those of the whole session, which is how it is normalised live from then on; they
-know neither stimuli nor trials.
+Trials that the recordings call test trials are held out, else a share of the stimuli is; they are scored at the end,
+and the bundle's metrics are theirs. Everything that the decoder chooses is chosen on the other trials (fit_plan.py).
+Channel statistics are those of the whole session, which is how it is normalised live from then on; they know neither
+stimuli nor trials. After several days there is none that the next one must be like: normalisation then follows the day.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.contracts.bundle import Normalisation
-from b2g_rt.contracts.session import SessionFile
-from b2g_rt.errors import SessionError
-from offline.decoding.decoder import DecoderKind, FittedDecoder, fit_decoder
-from offline.evaluation.held_out import FeatureChain, decode_windows, known_trials
+from b2g_rt.errors import ConfigError, SessionError
+from offline.decoding.fitting import Fitted, channels_of_rois, fit
+from offline.decoding.stepping import decode_trials
+from offline.evaluation.decoded_session import decode_mua
+from offline.evaluation.held_out import known_trials
 from offline.evaluation.scores import Scores, score
 from offline.evaluation.training_record import session_digest
 from offline.export.bundle_writing import (
     N_REFERENCE_IMAGES,
     N_REFERENCE_TRIALS,
     Trained,
-    chosen,
     save_bundle,
     versions,
 )
+from offline.export.day_features import SLIDING_STRIDES
 from offline.export.decoder_onnx import OnnxDecoder, decoder_onnx
 from offline.export.default_bundle import windows_of
-from offline.export.source_hashes import BRAIN, source_hashes
-from offline.recordings.cache import Arrays, cached_arrays
-from offline.recordings.recording import SessionRecording
-from offline.recordings.statistics import ChannelStatistics, channel_statistics
-from offline.recordings.trials import session_trials
+from offline.export.fit_plan import FitPlan
+from offline.export.training_trials import TrainingTrials, training_trials
+from offline.recordings.features_file import (
+    Features,
+    array_of,
+    finite_trials,
+    trials_of,
+)
+from offline.recordings.formats.reader import RecordingReader
+from offline.scheduling.resources import Resources
 from offline.stages import Stage
 
 MIN_TRIALS = 50
@@ -47,74 +54,33 @@ class SessionOutcome:
     """What a fit gave: the bundle's hash, what cross-validation chose, scores of the held-out stimuli."""
 
     hash: str
-    fitted: FittedDecoder
+    fitted: Fitted
     held_out: Scores
 
 
-def known_latents(session: SessionFile, latents: Path | None) -> dict[str, NDArray[np.float32]]:
-    """Return the latent of each stimulus, from an .npz file or from the session itself.
-
-    Parameters
-    ----------
-    session : SessionFile
-    latents : Path, optional
-        Arrays ``id`` (stimulus,) of strings and ``latent`` (stimulus, latent).
-
-    Raises
-    ------
-    SessionError
-        The file cannot be read, or there are no latents anywhere.
-    """
-    if latents is not None:
-        ids, values = _read_latents(latents)
-    else:
-        found = session.stimuli()
-        if found is None:
-            raise SessionError(
-                f"{session.path}: holds no latents (/stimuli), expected those of the stimuli. Give --latents FILE.npz "
-                "with id (stimulus,) and latent (stimulus, latent)."
-            )
-        ids, values = found
-    return {i: np.asarray(v, np.float32) for i, v in zip(ids, values, strict=True)}
-
-
-def _read_latents(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            ids, values = archive["id"], archive["latent"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise SessionError(
-            f"{path}: {error}, expected an .npz file with id (stimulus,) and latent (stimulus, latent)."
-        ) from None
-    if values.ndim != 2 or ids.shape != values.shape[:1] or not np.isfinite(values).all():
-        raise SessionError(
-            f"{path}: id {ids.shape}, latent {values.shape}, expected (stimulus,) and (stimulus, latent), finite."
-        )
-    return [str(i) for i in ids], values.astype(np.float32)
-
-
 def make_session_bundle(
-    session: SessionFile,
+    recordings: Sequence[RecordingReader],
     known: dict[str, NDArray[np.float32]],
-    kind: DecoderKind,
+    plan: FitPlan,
     generator: bytes,
     out: Path,
     *,
     command: str,
     stage: Stage,
     work: Path | None = None,
-    marker_pattern: str | None = None,
     with_stimuli: bool = True,
-    seed: int = 0,
+    resources: Resources | None = None,
+    live_stimuli: dict[str, NDArray[np.float32]] | None = None,
 ) -> SessionOutcome:
     """Fit, score and write a bundle.
 
     Parameters
     ----------
-    session : SessionFile
+    recordings : sequence of RecordingReader
+        In the order in which they were made; each is a day, unless it tells of several.
     known : dict of stimulus id to latent
         See ``known_latents``.
-    kind : DecoderKind
+    plan : FitPlan
     generator : bytes
         ONNX file with fixed shapes.
     out : Path
@@ -125,75 +91,89 @@ def make_session_bundle(
         Progress.
     work : Path, optional
         Where features are kept for a run that goes on after this one.
-    marker_pattern : str, optional
-        See ``session_trials``.
     with_stimuli : bool
-        Whether the bundle knows the session's stimuli, so that live trials of them are scored.
-    seed : int
-        Of the held-out stimuli and the folds.
+        Whether the bundle knows the recordings' stimuli, so that live trials of them are scored.
+    live_stimuli : dict of stimulus id to latent, optional
+        What the bundle knows instead: stimuli that are shown live and were not trained on.
+    resources : Resources, optional
+        Workers, and how much memory; one window after the other without.
 
     Raises
     ------
     SessionError
-        Too few usable trials or stimuli; no stimulus with a known latent.
+        Too few usable trials or stimuli; no stimulus with a known latent; recordings that do not fit together.
+    ConfigError, ChannelMapError
+        A plan that these recordings do not allow.
     """
-    recording = SessionRecording(session)
-    trials = session_trials(session, marker_pattern)
-    stimuli = [t.stimulus for t in trials]
-    chain = _chain(session, recording, kind, work, stage)
-    onsets = np.array([t.onset_idx for t in trials], np.int64)
-    features = _features(session, recording, chain, onsets, work, stage)
-    usable = np.isfinite(features).all(axis=(1, 2)) & np.array([s in known for s in stimuli])
-    _check(session, stimuli, known, usable)
-    usable_idx = np.flatnonzero(usable)
-    test = _held_out([stimuli[i] for i in usable_idx], seed)
+    responses = recordings[0].info.kind == "responses"
+    if responses and plan.kind != "fixed":
+        raise ConfigError(
+            f"{recordings[0].info.path}: one response per stimulus without a time axis, expected windows for a "
+            "per_window decoder. Add --kind fixed."
+        )
+    trials = training_trials(
+        recordings,
+        windows_of(plan.kind),
+        stage,
+        work,
+        sliding=plan.slides,
+        resources=resources,
+    )
+    usable_idx = _usable(trials, known)
+    test = _held_out(trials, usable_idx, plan.seed)
     train_idx, test_idx = usable_idx[~test], usable_idx[test]
-    trained_on = [stimuli[i] for i in train_idx]
+    trained_on = [trials.stimuli[i] for i in train_idx]
     w = np.stack([known[s] for s in trained_on])
     latent_mean = w.astype(np.float64).mean(axis=0)
-    done = stage("ridge", features.shape[1])
-    fitted = fit_decoder(
-        features[train_idx], w, trained_on, seed=seed, progress=lambda window_idx, choice: done(1)
-    )
-    model = OnnxDecoder(decoder_onnx(fitted.decoder))
-    _, truth = known_trials([stimuli[i] for i in test_idx], known, latent_mean)
+    fitted = _fitted(plan, trials, train_idx, w, stage, resources)
+    shown = [trials.stimuli[i] for i in test_idx]
+    _, truth = known_trials(shown, known, latent_mean)
     done = stage("scores: held-out stimuli", 1)
-    scores = score(decode_windows(model, features[test_idx]), truth)
+    scores = score(_decoded(fitted, trials, test_idx), truth)
     done(1)
-    shown = sorted({stimuli[i] for i in usable_idx}) if with_stimuli else []
+    shown_live = _shown_live([trials.stimuli[i] for i in usable_idx], known, live_stimuli)
+    if not with_stimuli:
+        shown_live = {}
+    first = recordings[0]
     training = {
-        **_origin(session),
+        **_origin(recordings),
         "command": command,
-        "session": session.path.name,
-        "session_sha256": session_digest(session),
+        **_told_of(recordings),
         "stimuli": sorted(set(trained_on)),
+        "test_stimuli": sorted({trials.stimuli[i] for i in test_idx}),
         "n_trials": len(train_idx),
         "n_stimuli": len(set(trained_on)),
+        "n_days": trials.n_days,
         "n_trials_held_out": len(test_idx),
-        "n_trials_left_out": len(trials) - len(usable_idx),
-        "split_seed": seed,
-        "decoder": "reduced-rank ridge, weights rounded to float16",
-        "windows": chosen(fitted),
+        "n_trials_left_out": len(trials.stimuli) - len(usable_idx),
+        "held_out_by": "the recording" if trials.is_test.any() else "stimulus",
+        "split_seed": plan.seed,
+        **plan.told(fitted),
         "versions": versions(),
     }
+    chain = trials.chain
     trained = Trained(
         name=out.resolve().name,
-        kind=kind,
-        channels=recording.channels,
+        kind=plan.kind,
+        channels=first.channels,
         windows=chain.windows,
-        unit=session.info.unit,
+        unit=first.info.unit,
         channel_mean=chain.channel_mean,
         channel_sd=chain.channel_sd,
         latent_mean=latent_mean,
         decoder=fitted.decoder,
         generator=generator,
-        stimulus_ids=shown,
-        stimulus_latents=np.array([known[s] for s in shown], np.float32).reshape(-1, w.shape[1]),
-        simulated=session.info.simulated,
+        stimulus_ids=list(shown_live),
+        stimulus_latents=np.array(list(shown_live.values()), np.float32).reshape(-1, w.shape[1]),
+        simulated=all(recording.info.simulated for recording in recordings),
         training=training,
         metrics={"held_out": scores.to_dict()},
-        reference_features=features[train_idx[:N_REFERENCE_TRIALS]],
+        reference_features=array_of(
+            trials_of(_shown(fitted, trials), train_idx[:N_REFERENCE_TRIALS])
+        ),
         reference_w=w[:N_REFERENCE_IMAGES],
+        normalisation=chain.normalisation,
+        live=not responses,
     )
     done = stage("reference outputs and files", 1)
     digest = save_bundle(out, trained)
@@ -201,90 +181,139 @@ def make_session_bundle(
     return SessionOutcome(digest, fitted, scores)
 
 
-def _chain(
-    session: SessionFile,
-    recording: SessionRecording,
-    kind: DecoderKind,
-    work: Path | None,
+def _fitted(
+    plan: FitPlan,
+    trials: TrainingTrials,
+    train_idx: NDArray[np.intp],
+    w: NDArray[np.float32],
     stage: Stage,
-) -> FeatureChain:
-    done = stage("statistics", recording.n_samples)
-
-    def compute() -> Arrays:
-        return asdict(channel_statistics(recording, done))
-
-    statistics = ChannelStatistics(
-        **cached_arrays(work, "statistics", _session_key(session), compute)
+    resources: Resources | None,
+) -> Fitted:
+    stimuli = [trials.stimuli[i] for i in train_idx]
+    features = trials_of(trials.features, train_idx)
+    channels = trials.chain.channels
+    done = stage(f"decoder: {plan.method}", features.shape[1])
+    return fit(
+        plan.method,
+        features,
+        w,
+        plan.folds(stimuli, trials.day[train_idx]),
+        channel_idx=channels_of_rois(channels, plan.rois) if plan.rois else None,
+        groups=plan.latent_groups,
+        smoothing=plan.smoothing,
+        sliding=None if trials.sliding is None else trials.sliding[train_idx],
+        seed=plan.seed,
+        progress=done,
+        workers=resources.workers if resources else None,
+        memory=_left(resources, trials) if resources else None,
+        say=lambda line: stage(line, 0)(0),
     )
-    return FeatureChain(
-        channels=recording.channels,
-        windows=windows_of(kind),
-        channel_mean=statistics.mean,
-        channel_sd=statistics.sd,
-        normalisation=Normalisation(kind="frozen"),
-    )
 
 
-def _features(
-    session: SessionFile,
-    recording: SessionRecording,
-    chain: FeatureChain,
-    onsets: NDArray[np.int64],
-    work: Path | None,
-    stage: Stage,
+def _left(resources: Resources, trials: TrainingTrials) -> int:
+    """Return the memory that is left beside features that are held, and a copy of those fitted."""
+    held = [a for a in (trials.features, trials.sliding) if isinstance(a, np.ndarray)]
+    return max(0, resources.memory - sum(2 * array.nbytes for array in held))
+
+
+def _shown(fitted: Fitted, trials: TrainingTrials) -> Features:
+    """Return the windows that the decoder sees of a trial: positions of a sliding one, where it remembers."""
+    if trials.sliding is None or not fitted.decoder.n_state:
+        return trials.features
+    return trials.sliding[:, : SLIDING_STRIDES.index(0) + 1]
+
+
+def _decoded(
+    fitted: Fitted, trials: TrainingTrials, test_idx: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    done = stage("features", recording.n_samples)
-    key = {
-        **_session_key(session),
-        "windows": chain.windows.to_dict(),
-        "onsets": onsets.tolist(),
-        "sources": source_hashes(BRAIN),
-    }
-
-    def compute() -> Arrays:
-        return {"features": chain.features(recording, onsets, done)}
-
-    return np.asarray(cached_arrays(work, "features", key, compute)["features"], np.float32)
+    """Decode held-out trials with the very file that ships, as ``evaluate`` does; axes (trial, window, latent)."""
+    model = OnnxDecoder(decoder_onnx(fitted.decoder))
+    fixed = trials.chain.windows.anchor == "free"
+    if fixed and model.n_state:
+        # What it remembers comes from before the trial.
+        streams = [decode_mua(model, chain, mua)[1] for mua, chain in trials.streams]
+        return np.concatenate(streams)[test_idx]
+    return decode_trials(model, trials_of(trials.features, test_idx), fixed=fixed)
 
 
-def _session_key(session: SessionFile) -> dict[str, Any]:
-    state = session.path.stat()
-    return {
-        "path": str(session.path.resolve()),
-        "bytes": state.st_size,
-        "modified": state.st_mtime_ns,
-        "channels": session.info.channel_map.to_dict(),
-    }
-
-
-def _origin(session: SessionFile) -> dict[str, Any]:
-    """Return what a simulated session says about its macaque, so that the bundle can be demonstrated."""
-    return {
-        k: v for k, v in session.info.provenance.items() if k in ("macaque", "protocol", "seeds")
-    }
-
-
-def _check(
-    session: SessionFile,
-    stimuli: list[str],
-    known: dict[str, NDArray[np.float32]],
-    usable: NDArray[np.bool_],
-) -> None:
-    unknown = sorted({s for s in stimuli if s not in known})
-    if len(unknown) == len(set(stimuli)):
-        known_trials(stimuli, known, np.zeros(0))
+def _usable(trials: TrainingTrials, known: dict[str, NDArray[np.float32]]) -> NDArray[np.intp]:
+    """Return the trials that are whole and whose latent is known."""
+    whole = finite_trials(trials.features)
+    if trials.sliding is not None:
+        whole &= np.isfinite(trials.sliding).all(axis=(1, 2))
+    usable = whole & np.array([s in known for s in trials.stimuli])
+    unknown = sorted(set(trials.stimuli) - set(known))
+    if not usable.any() and len(unknown) == len(set(trials.stimuli)):
+        known_trials(list(trials.stimuli), known, np.zeros(0))
     n = int(usable.sum())
     if n < MIN_TRIALS:
         missing = f"; no latent for {len(unknown)} stimuli ({unknown[0]}, ...)" if unknown else ""
         raise SessionError(
-            f"{session.path}: {n} of {len(stimuli)} trials can be used{missing}, expected at least {MIN_TRIALS}. "
+            f"training: {n} of {len(trials.stimuli)} trials can be used{missing}, expected at least {MIN_TRIALS}. "
             "Record more trials, or give their latents with --latents."
         )
+    return np.flatnonzero(usable)
 
 
-def _held_out(stimuli: list[str], seed: int) -> NDArray[np.bool_]:
-    """Return which trials are held out: those of a random tenth of the stimuli."""
-    distinct, of_trial = np.unique(np.asarray(stimuli), return_inverse=True)
-    n = max(1, round(HELD_OUT_SHARE * len(distinct)))
-    drawn = np.random.default_rng([seed, 1]).permutation(len(distinct))[:n]
-    return np.asarray(np.isin(of_trial, drawn))
+def _held_out(trials: TrainingTrials, usable_idx: NDArray[np.intp], seed: int) -> NDArray[np.bool_]:
+    """Return which usable trials are held out: every trial of a test stimulus, else of a random tenth of the stimuli.
+
+    Raises
+    ------
+    SessionError
+        Nothing would be left to learn from.
+    """
+    stimuli = np.asarray([trials.stimuli[i] for i in usable_idx])
+    is_test = trials.is_test[usable_idx]
+    distinct, of_trial = np.unique(stimuli, return_inverse=True)
+    if is_test.any():
+        held_out = np.isin(stimuli, stimuli[is_test])
+    else:
+        n = max(1, round(HELD_OUT_SHARE * len(distinct)))
+        drawn = np.random.default_rng([seed, 1]).permutation(len(distinct))[:n]
+        held_out = np.isin(of_trial, drawn)
+    if held_out.all():
+        raise SessionError(
+            f"training: all {len(stimuli)} usable trials are test trials, expected training trials too. Give the "
+            "recordings of the training stimuli."
+        )
+    return np.asarray(held_out)
+
+
+def _shown_live(
+    shown: Sequence[str],
+    known: dict[str, NDArray[np.float32]],
+    live: dict[str, NDArray[np.float32]] | None,
+) -> dict[str, NDArray[np.float32]]:
+    """Return the stimuli that the bundle is to know.
+
+    Raises
+    ------
+    SessionError
+        Latents of another length.
+    """
+    if live is None:
+        return {s: known[s] for s in sorted(set(shown))}
+    n_latents = len(known[shown[0]])
+    if other := sorted({len(w) for w in live.values()} - {n_latents}):
+        raise SessionError(
+            f"live stimuli: latents of {other[0]} dimensions, the decoder gives {n_latents}, expected as many."
+        )
+    return live
+
+
+def _told_of(recordings: Sequence[RecordingReader]) -> dict[str, Any]:
+    names = [recording.info.path.name for recording in recordings]
+    digests = [session_digest(recording) for recording in recordings]
+    if len(names) == 1:
+        return {"session": names[0], "session_sha256": digests[0]}
+    return {"session": names, "session_sha256": digests}
+
+
+def _origin(recordings: Sequence[RecordingReader]) -> dict[str, Any]:
+    """Return what simulated sessions say about their macaque, so that the bundle can be demonstrated."""
+    told = [
+        {k: v for k, v in r.provenance().items() if k in ("macaque", "protocol", "seeds")}
+        for r in recordings
+    ]
+    return {k: v for k, v in told[0].items() if all(other.get(k) == v for other in told[1:])}

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ChannelMap
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.simulation.stream import SimulatedStream
 
 BLOCK_SAMPLES = 2000
@@ -49,33 +48,6 @@ class Recording(Protocol):
 
     def blocks(self, n_samples: int = BLOCK_SAMPLES) -> Iterator[Block]:
         """Yield the recording from its first row, at most ``n_samples`` rows at a time."""
-
-
-class SessionRecording:
-    """A session file; only one block of it is ever in memory.
-
-    Parameters
-    ----------
-    session : SessionFile
-    channels : ChannelMap, optional
-        The file's own by default.
-
-    Raises
-    ------
-    ChannelMapError
-        While reading: the map does not fit the file's columns.
-    """
-
-    def __init__(self, session: SessionFile, channels: ChannelMap | None = None) -> None:
-        self._session = session
-        self.channels = channels or session.info.channel_map
-        self.n_samples = session.n_samples
-
-    def blocks(self, n_samples: int = BLOCK_SAMPLES) -> Iterator[Block]:
-        """Yield the recording in order of reception."""
-        index = self._session.index()
-        for start, values in self._session.blocks(n_samples):
-            yield Block(index[start : start + len(values)], self.channels.pick(values))
 
 
 class SimulatedRecording:

@@ -1,4 +1,4 @@
-"""The trials of a recorded session: which stimulus came on, and at which sample.
+"""The trials of a recording of any format, and how a marker's time becomes a place on the sample clock.
 
 A marker's time stamp becomes a position on the sample clock by the stamps stored beside the samples: linear
 between neighbouring samples, at the nominal rate beyond them, then to the nearest index, half up. The live
@@ -8,15 +8,12 @@ the two can differ by about that jitter, where they are regular, they are equal.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.config import StreamsConfig
-from b2g_rt.contracts.session import SessionFile
-from b2g_rt.contracts.windows import Trial, onset_index
 from b2g_rt.errors import SessionError
+from offline.recordings.formats.reader import RecordingReader
+from offline.recordings.formats.trial_table import TrialTable, no_trials
 
 
 def sample_positions(
@@ -47,42 +44,18 @@ def sample_positions(
     return np.where(times < stamps[0], before, np.where(times > stamps[-1], after, inside))
 
 
-def session_trials(session: SessionFile, marker_pattern: str | None = None) -> list[Trial]:
-    """Return the trials of a session, in the order of its markers.
-
-    Parameters
-    ----------
-    session : SessionFile
-    marker_pattern : str, optional
-        Regular expression that an onset marker matches whole, with a group 'stimulus'; the service's default.
+def recorded_trials(recording: RecordingReader) -> TrialTable:
+    """Return the trials of a recording that has some.
 
     Raises
     ------
     SessionError
-        The pattern is none, or no marker fits it.
+        The marker pattern is none, or no marker fits it.
     """
-    text = marker_pattern or StreamsConfig().marker_pattern
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
+    table = recording.trials() if recording.n_samples else no_trials()
+    if not table.n_trials:
         raise SessionError(
-            f"marker pattern {text!r}: {error}, expected a regular expression."
-        ) from None
-    if "stimulus" not in pattern.groupindex:
-        raise SessionError(
-            f"marker pattern {text!r}: no group 'stimulus', expected for example {r'(?P<stimulus>.+)'!r}."
+            f"{recording.info.path}: {len(recording.markers())} markers, 0 of them onsets, {recording.n_samples} "
+            "samples, expected onset markers and samples. Check --marker-pattern."
         )
-    markers = session.markers()
-    found = [(m, hit["stimulus"]) for m in markers if (hit := pattern.fullmatch(m.text))]
-    if not found or not session.n_samples:
-        raise SessionError(
-            f"{session.path}: {len(markers)} markers, {len(found)} of them onsets, {session.n_samples} samples, "
-            "expected onset markers and samples. Check streams.marker_pattern."
-        )
-    times = np.array([m.time_s for m, _ in found])
-    per_s = session.info.rate_hz * session.info.speed
-    positions = sample_positions(times, session.time_s(), session.index(), per_s)
-    return [
-        Trial(i, stimulus, marker.time_s, onset_index(float(position)))
-        for i, ((marker, stimulus), position) in enumerate(zip(found, positions, strict=True))
-    ]
+    return table

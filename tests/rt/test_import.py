@@ -116,7 +116,7 @@ def test_importing_every_module_does_nothing_but_define_names(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "command",
-    ["", "demo", "serve", "display", "replay", "simulate", "record", "bench", "doctor"],
+    ["", "demo", "serve", "adapt", "display", "replay", "simulate", "record", "bench", "doctor"],
 )
 def test_help_loads_nothing_heavy(tmp_path: Path, command: str) -> None:
     code = """

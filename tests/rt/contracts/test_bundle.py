@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes
+from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes, write_bundle
 from b2g_rt.errors import BundleError
 from tests.tiny_bundle import N_LATENTS, write_tiny_bundle
 
@@ -117,13 +117,13 @@ def test_other_weights_of_the_same_shape_are_caught_by_the_reference(path):
     reference = ModelBundle(path).reference()
     right = dict(zip([f.tobytes() for f in reference.features], reference.latents, strict=True))
     bundle = ModelBundle(path)
-    assert bundle.check_decoder(lambda f, _: right[f.tobytes()], "CPU") == 0
+    assert bundle.check_decoder(lambda f, k, s: (right[f.tobytes()], s), "CPU") == 0
     with pytest.raises(
         BundleError, match=r"decoder.onnx on CPU differs from the reference latents"
     ):
-        bundle.check_decoder(lambda f, _: right[f.tobytes()] + np.float32(0.01), "CPU")
+        bundle.check_decoder(lambda f, k, s: (right[f.tobytes()] + np.float32(0.01), s), "CPU")
     with pytest.raises(BundleError, match="differs from the reference latents by nan"):
-        bundle.check_decoder(lambda f, _: right[f.tobytes()] * np.float32(np.nan), "CPU")
+        bundle.check_decoder(lambda f, k, s: (right[f.tobytes()] * np.float32(np.nan), s), "CPU")
 
 
 def test_a_pickle_inside_an_array_file_is_not_read(path):
@@ -138,4 +138,66 @@ def test_a_pickle_inside_an_array_file_is_not_read(path):
     files["stimuli.npz"] = hashlib.sha256((path / "stimuli.npz").read_bytes()).hexdigest()
     edit_manifest(path, files=files)
     with pytest.raises(BundleError, match=r"stimuli.npz: .*allow_pickle"):
+        ModelBundle(path)
+
+
+def test_a_bundle_from_before_decoders_remembered_still_loads(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert not {"decoder_state", "live"} & manifest.keys()
+    bundle = ModelBundle(path)
+    assert (bundle.manifest.decoder_state, bundle.manifest.live) == (0, True)
+    assert bundle.reference().trial.tolist() == [0, 1, 2]
+
+
+def remembering(features, window_idx, state):
+    """Return a latent that is the sum of a trial's first channel so far."""
+    total = state + features[:1]
+    return np.repeat(total, N_LATENTS), total
+
+
+def with_memory(path, **changes):
+    """Rewrite the tiny bundle for a decoder that remembers one number; two trials of three windows."""
+    tiny = ModelBundle(path)
+    features = np.zeros((6, tiny.channels.n_channels), np.float32)
+    features[:, 0] = [1, 10, 2, 20, 3, 30]
+    sums = np.array([1, 10, 3, 30, 6, 60], np.float32)
+    rows = {
+        "features": features,
+        "window_idx": np.repeat(np.arange(3), 2),
+        "latents": np.repeat(sums[:, None], N_LATENTS, axis=1),
+        "trial": np.tile(np.arange(2), 3),
+        "w": tiny.reference().w,
+        "images": tiny.reference().images,
+    }
+    kept = {k: np.asarray(v) for k, v in (rows | changes).items() if v is not None}
+    files = {name: tiny.file(name).read_bytes() for name in FILES}
+    manifest = tiny.manifest.model_dump(exclude={"schema_version", "files"})
+    write_bundle(
+        path, manifest | {"decoder_state": 1}, files | {"reference.npz": npz_bytes(**kept)}
+    )
+    return ModelBundle(path)
+
+
+def test_what_a_decoder_remembers_is_handed_on_within_each_reference_trial(path):
+    assert with_memory(path).check_decoder(remembering, "CPU") == 0
+    with pytest.raises(BundleError, match="differs from the reference latents"):
+        ModelBundle(path).check_decoder(lambda f, k, s: remembering(f, k, 0 * s), "CPU")
+
+
+@pytest.mark.parametrize(
+    ("trial", "line"),
+    [
+        (None, "reference.npz: .*trial.*, expected arrays"),
+        (np.zeros(5, np.int64), "differ in length"),
+    ],
+)
+def test_reference_rows_of_a_decoder_that_remembers_say_which_trial_they_are_of(path, trial, line):
+    bundle = with_memory(path, trial=trial)
+    with pytest.raises(BundleError, match=line):
+        bundle.reference()
+
+
+def test_a_decoder_cannot_remember_less_than_nothing(path):
+    edit_manifest(path, decoder_state=-1)
+    with pytest.raises(BundleError, match="decoder_state"):
         ModelBundle(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -78,3 +79,14 @@ def test_secret_key_is_never_printed():
     assert "s" * 40 not in repr(keys)
     with pytest.raises(ConfigError, match="secret: 3 characters"):
         CurveClientKeys("a" * 40, "b" * 40, "sss")
+
+
+def test_where_commands_are_taken_is_read_and_may_be_missing(tmp_path):
+    path = tmp_path / "endpoints.json"
+    with_control = dataclasses.replace(ENDPOINTS, control="tcp://127.0.0.1:5575")
+    write_endpoints(path, with_control)
+    assert read_endpoints(path) == with_control
+    data = json.loads(path.read_text())
+    del data["control"]
+    path.write_text(json.dumps(data))
+    assert read_endpoints(path) == ENDPOINTS

@@ -111,18 +111,18 @@ def test_a_flipped_byte_is_refused_or_is_a_message(data):
         m.decode(bytes(whole))
 
 
-HEAD = b"\x83\xa4type\xa5frame\xa7version\x01"
+HEAD = b"\x83\xa4type\xa5frame\xa7version" + bytes([m.VERSION])
 FOREIGN = {
     "nothing": b"",
-    "json": b'{"type": "frame", "version": 1}',
+    "json": b'{"type": "frame", "version": 2}',
     "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
     "a list": msgpack.packb([1, 2, 3]),
-    "no type": msgpack.packb({"version": 1}),
+    "no type": msgpack.packb({"version": m.VERSION}),
     "no version": msgpack.packb({"type": "frame"}),
     "version as text": msgpack.packb({"type": "frame", "version": "1"}),
-    "unknown type": msgpack.packb({"type": "hologram", "version": 1}),
+    "unknown type": msgpack.packb({"type": "hologram", "version": m.VERSION}),
     "unknown field": msgpack.packb({**msgpack.unpackb(m.encode(made.event())), "colour": "red"}),
-    "missing field": msgpack.packb({"type": "event", "version": 1, "kind": "gap"}),
+    "missing field": msgpack.packb({"type": "event", "version": m.VERSION, "kind": "gap"}),
     "wrong type of field": msgpack.packb(
         {**msgpack.unpackb(m.encode(made.event())), "time_s": "noon"}
     ),

@@ -9,11 +9,13 @@ from b2g_rt.contracts.channels import ArraySlot, ChannelMap, brain2gan_channels
 from b2g_rt.contracts.samples import SampleArray
 from b2g_rt.contracts.windows import (
     MissingLimits,
+    Shown,
     Trial,
     WindowCutter,
     WindowFeatures,
     WindowScheduler,
     WindowSpec,
+    begins_anew,
     onset_index,
     paper_windows,
     sliding_windows,
@@ -182,3 +184,38 @@ def test_features_do_not_depend_on_how_the_map_interleaves_rois(rng):
     np.testing.assert_array_equal(
         got, values[:100].mean(axis=0, dtype=np.float64).astype(np.float32)
     )
+
+
+def test_a_trial_is_shown_by_its_last_window():
+    scheduler = WindowScheduler(paper_windows())
+    scheduler.add_trial(trial(0, 500), 500)
+    due = scheduler.due(1000)
+    assert [w.shows for w in due] == [()] * 8 + [(Shown(trial(0, 500), 600),)]
+
+
+@pytest.mark.parametrize("onset", [400, 401, 424, 425])
+def test_a_free_running_trial_is_shown_by_the_first_window_from_the_static_position_on(onset):
+    spec = sliding_windows()
+    scheduler = WindowScheduler(spec)
+    scheduler.add_trial(trial(0, onset), onset + 1)
+    ((window, (shown,)),) = [(w, w.shows) for w in scheduler.due(2000) if w.shows]
+    assert window.trial is None
+    assert shown == Shown(trial(0, onset), window.start)
+    assert onset + 75 <= window.start < onset + 100
+
+
+def test_a_marker_that_comes_late_is_told_with_the_next_free_running_window():
+    scheduler = WindowScheduler(sliding_windows())
+    before = [w.start for w in scheduler.due(1000)]
+    for number in range(3):
+        scheduler.add_trial(trial(number, 400 + number), 1000)
+    due = scheduler.due(3000)
+    assert [s.start for s in due[0].shows] == [475, 500, 500]
+    assert {475, 500} <= set(before)
+    assert not any(w.shows for w in due[1:])
+
+
+@pytest.mark.parametrize(("lost", "anew"), [(0, False), (100, False), (101, True)])
+def test_a_free_running_decoder_forgets_over_a_gap_longer_than_a_window(lost, anew):
+    spec = sliding_windows()
+    assert begins_anew(spec, 1000, 1000 + spec.stride + lost) == anew

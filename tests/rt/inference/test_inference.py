@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from b2g_rt.contracts.bundle import ModelBundle
+from b2g_rt.contracts.bundle import FILES, ModelBundle, npz_bytes, write_bundle
 from b2g_rt.errors import BundleError, ProviderError
 from b2g_rt.inference import bound_session, session_opening
 from b2g_rt.inference.decoder import Decoder
@@ -21,6 +21,7 @@ from tests.tiny_bundle import N_LATENTS, SIZE, write_tiny_bundle
 
 CPU = ProviderSettings(request="cpu")
 INPUTS = {"features": TensorSpec((1, 192)), "window_idx": TensorSpec((1,), "int64")}
+NOTHING = np.zeros(0, np.float32)
 OUTPUTS = {"latent": TensorSpec((1, N_LATENTS))}
 
 
@@ -34,23 +35,85 @@ def test_the_decoder_answers_with_the_latent_of_its_window(bundle):
     for features, k, latent in zip(
         reference.features, reference.window_idx, reference.latents, strict=True
     ):
-        np.testing.assert_allclose(decoder.decode(features, int(k)), latent, atol=1e-5)
+        np.testing.assert_allclose(decoder.step(features, int(k), NOTHING)[0], latent, atol=1e-5)
     assert decoder.worst_reference_error < 1e-5
 
 
 def test_two_inputs_give_two_answers_and_the_first_is_kept(bundle):
     decoder, features = Decoder(bundle, CPU), bundle.reference().features
-    first = decoder.decode(features[0], 0)
+    first = decoder.step(features[0], 0, NOTHING)[0]
     kept = first.copy()
-    second = decoder.decode(features[1], 0)
+    second = decoder.step(features[1], 0, NOTHING)[0]
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, kept)
 
 
 def test_decoding_is_the_same_bit_for_bit_at_each_call(bundle):
     features = bundle.reference().features[0]
-    answers = {Decoder(bundle, CPU).decode(features, 4).tobytes() for _ in range(3)}
+    answers = {Decoder(bundle, CPU).step(features, 4, NOTHING)[0].tobytes() for _ in range(3)}
     assert len(answers) == 1
+
+
+def remembering_onnx(n_channels: int) -> bytes:
+    """ONNX: latent = state + the sum of the features, which is what is remembered too."""
+    row = (1, N_LATENTS)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["features", "axis"], ["sum"], keepdims=1),
+            helper.make_node("Cast", ["window_idx"], ["k"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["sum", "k"], ["moved"]),
+            helper.make_node("Add", ["state", "moved"], ["latent"]),
+            helper.make_node("Identity", ["latent"], ["next_state"]),
+        ],
+        "remembering",
+        [
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, (1, n_channels)),
+            helper.make_tensor_value_info("window_idx", TensorProto.INT64, (1,)),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, row),
+        ],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, row)
+            for name in ("latent", "next_state")
+        ],
+        [onnx.numpy_helper.from_array(np.array([1]), "axis")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()
+
+
+def with_memory(bundle: ModelBundle, n_state: int) -> ModelBundle:
+    """Rewrite the tiny bundle with a decoder that remembers; the manifest says so many numbers."""
+    reference, n = bundle.reference(), bundle.channels.n_channels
+    rows = {
+        "features": np.ones((2, n), np.float32),
+        "window_idx": np.array([0, 1]),
+        "latents": np.repeat(np.array([[n], [2 * n + 1]], np.float32), N_LATENTS, axis=1),
+        "trial": np.zeros(2, np.int64),
+        "w": reference.w,
+        "images": reference.images,
+    }
+    files = {name: bundle.file(name).read_bytes() for name in FILES}
+    files |= {"decoder.onnx": remembering_onnx(n), "reference.npz": npz_bytes(**rows)}
+    manifest = bundle.manifest.model_dump(exclude={"schema_version", "files"})
+    write_bundle(bundle.path, manifest | {"decoder_state": n_state}, files)
+    return ModelBundle(bundle.path)
+
+
+def test_what_a_decoder_remembers_is_given_back_to_it(bundle):
+    decoder = Decoder(with_memory(bundle, N_LATENTS), CPU)
+    assert decoder.n_state == N_LATENTS
+    features = np.ones(192, np.float32)
+    latent, state = decoder.step(features, 0, np.zeros(N_LATENTS, np.float32))
+    kept = state.copy()
+    again, _ = decoder.step(features, 0, state)
+    assert (latent[0], again[0]) == (192, 384)
+    np.testing.assert_array_equal(state, kept)
+
+
+@pytest.mark.parametrize("n_state", [0, 3])
+def test_a_decoder_that_remembers_other_than_its_manifest_says_is_refused(bundle, n_state):
+    with pytest.raises(BundleError, match="state"):
+        Decoder(with_memory(bundle, n_state), CPU)
 
 
 def test_the_record_says_what_is_really_used(bundle):

@@ -136,3 +136,40 @@ def test_no_voltage_sample_changes_what_was_put_out_before_it(at, cuts, kind):
         np.testing.assert_array_equal(z, other)
     rows = [np.concatenate([z for _, z in run(v)]) for v in (raw, changed)]
     np.testing.assert_array_equal(rows[0][: at // 30], rows[1][: at // 30])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_days_known_beforehand_begin_as_if_started_by_hand_for_any_chunking(data):
+    raw = another_day(900)
+    starts = sorted(data.draw(st.lists(st.integers(0, 1000), max_size=3)))
+    n_lost, lost_at = data.draw(st.integers(0, 150)), 400
+    by_hand = normaliser()
+    expected, place = [], 0
+    # Sample by sample.
+    for i, row in enumerate(raw):
+        if i == lost_at:
+            by_hand_skip(by_hand, starts, place, n_lost)
+            place += n_lost
+        if place in starts:
+            by_hand.start_day(0.05)
+        expected.append(by_hand.push(row[None]))
+        place += 1
+    spec = Normalisation(kind="running", block_samples=100)
+    known = Normaliser(spec, MEAN, SD, 1000.0, day_starts=starts, day_weight_s=0.05)
+    cuts = sorted(data.draw(st.lists(st.integers(0, 900), max_size=6)))
+    got = []
+    for a, b in zip([0, *cuts], [*cuts, 900], strict=True):
+        for c, d in ((a, min(b, lost_at)), (max(a, lost_at), b)):
+            if c == lost_at and d > c:
+                known.skip(n_lost)
+            if d > c:
+                got.append(known.push(raw[c:d]))
+    assert np.concatenate(got).tobytes() == np.concatenate(expected).tobytes()
+
+
+def by_hand_skip(one: Normaliser, starts: list[int], place: int, n: int) -> None:
+    for i in range(place, place + n):
+        if i in starts:
+            one.start_day(0.05)
+        one.skip(1)
