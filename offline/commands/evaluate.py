@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,27 @@ import typer
 
 from b2g_rt.errors import ConfigError
 from offline.commands.console import console, say
+from offline.commands.evaluation_report import evaluation_report, fixed_over_time
 from offline.commands.options import LatentsOption, PatternOption
+from offline.commands.recording_options import (
+    ChannelsOption,
+    FormatOption,
+    Gaps,
+    MappingOption,
+    MarkersOption,
+    MonkeyOption,
+    SegmentOption,
+    StreamOption,
+    ToleranceOption,
+    reader_options,
+)
 from offline.stages import stages
 
 
 def evaluate(
     bundle: Annotated[str, typer.Argument(help="Bundle, or the name of a shipped one.")],
     session: Annotated[
-        Path | None, typer.Argument(help="Held-out recorded session (HDF5).")
+        Path | None, typer.Argument(help="Held-out recording, of any format.")
     ] = None,
     simulate: Annotated[
         int | None,
@@ -26,9 +40,34 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the simulated stimuli and noise.")] = 9000,
     latents: LatentsOption = None,
     marker_pattern: PatternOption = None,
+    format_: FormatOption = None,
+    channels: ChannelsOption = None,
+    gaps: SegmentOption = Gaps.segment,
+    tolerance_ms: ToleranceOption = 100.0,
+    stream: StreamOption = None,
+    markers: MarkersOption = None,
+    mapping: MappingOption = None,
+    monkey: MonkeyOption = None,
     json_: Annotated[
         Path | None,
         typer.Option("--json", help="Write the scores to a file too ('-': print JSON only)."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a report with figures into this folder: report.html, report.json."
+        ),
+    ] = None,
+    pictures: Annotated[
+        int,
+        typer.Option(min=1, help="At most so many trials of the report are drawn and compared."),
+    ] = 64,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the published networks' weight files, for the report's picture metrics; torchvision's "
+            "cache by default."
+        ),
     ] = None,
 ) -> None:
     """Score single trials of a recording the bundle was not fitted on.
@@ -37,13 +76,20 @@ def evaluate(
 
     A second session: b2g-offline evaluate bundles/monday recordings/tuesday.h5 --json scores.json
 
-    New simulated stimuli: b2g-offline evaluate simulated-faces --simulate 300
+    New simulated stimuli: b2g-offline evaluate simulated-faces --simulate 300 --report report
     """
-    from b2g_rt.contracts.session import SessionFile
-    from offline.destinations import check_file
-    from offline.evaluation.bundle_scores import SessionScores, score_session, score_simulated
+    from offline.destinations import check_file, check_folder
+    from offline.evaluation.bundle_scores import (
+        score_decoded,
+        simulated_session,
+        simulated_trials,
+    )
+    from offline.evaluation.decoded_session import decoded_session
     from offline.evaluation.table import print_session_scores
     from offline.inputs import find_bundle, latents_for
+    from offline.recordings.formats.opening import open_recording
+    from offline.recordings.known_latents import pickled
+    from offline.recordings.mua_source import mua_of
 
     if (session is None) == (simulate is None):
         raise ConfigError(
@@ -51,22 +97,61 @@ def evaluate(
         )
     to_stdout = str(json_) == "-"
     check_file("--json", None if to_stdout else json_)
+    check_folder("--report", report)
     loaded = find_bundle(bundle)
+    slid = None
     with stages(console, quiet=to_stdout) as stage:
         if session is not None:
-            with SessionFile(session) as file:
-                known = latents_for(loaded, file, latents)
-                scores = score_session(loaded, file, known, stage, marker_pattern)
-            title = f"{loaded.manifest.name} on {session.name}"
+            options = reader_options(
+                channels=channels,
+                gaps=gaps,
+                tolerance_ms=tolerance_ms,
+                stream=stream,
+                markers=markers,
+                marker_pattern=marker_pattern,
+                mapping=mapping,
+                monkey=monkey,
+                latents=pickled(latents),
+            )
+            with open_recording(session, options, format_) as recording:
+                known = latents_for(loaded, recording, latents)
+                decoded = decoded_session(loaded, recording, known, stage)
+                if report and recording.info.kind != "responses":
+                    mua = mua_of(recording, decoded.onsets, loaded.windows.rate_hz)
+                    slid = fixed_over_time(loaded, replace(mua, onsets=decoded.onsets), stage)
+            what = session.name
         else:
-            new = score_simulated(loaded, simulate or 0, seed, stage)
-            scores = SessionScores(new, None, named=True)
-            title = f"{loaded.manifest.name} on {simulate} new simulated stimuli"
+            decoded = simulated_session(loaded, simulate or 0, seed, stage)
+            if report:
+                mua = simulated_trials(loaded, simulate or 0, seed)[1]
+                slid = fixed_over_time(loaded, mua, stage)
+            what = f"{simulate} new simulated stimuli"
+        scores = score_decoded(loaded, decoded, stage)
+        if simulate is not None:
+            scores = replace(scores, named=True)  # new draws, whatever the bundle tells
+        files = (
+            evaluation_report(
+                report,
+                loaded,
+                decoded,
+                scores,
+                what,
+                stage,
+                slid=slid,
+                n_pictures=pictures,
+                weights=weights,
+            )
+            if report
+            else ()
+        )
     text = json.dumps({"bundle": loaded.hash, **scores.to_dict()}, indent=1)
     if to_stdout:
         typer.echo(text)
         return
+    title = f"{loaded.manifest.name} on {what}"
     print_session_scores(console, scores, loaded.windows, title)
+    for file in files:
+        say(f"written: {file}")
     if json_:
         try:
             json_.write_text(text + "\n", encoding="utf-8")

@@ -101,9 +101,15 @@ def score_dimensions(
     error = float(np.square(true - decoded).sum())
     error_of_mean = float(np.square(true - guess).sum())
 
+    # A few resampled stimuli vary less than they should, some dimensions hardly at all: R2 of these very trials would
+    # be biased far downwards, its interval beside it. So errors are resampled, in units of the variance that is there.
+    squares = np.square(true - decoded)
+    varies = np.ptp(true, axis=0) > 0
+    unit = np.where(varies, 1.0 / np.where(varies, true.var(axis=0), 1.0), 0.0)
+
     def means(rows: NDArray[np.intp]) -> Array:
-        a, b = decoded[rows], true[rows]
-        return np.array([correlations(a, b).mean(), r_squared(a, b).mean()])
+        r = correlations(decoded[rows], true[rows]).mean()
+        return np.array([r, varies.mean() - (squares[rows].mean(axis=0) * unit).mean()])
 
     both = bootstrap(means, groups, n_resamples, seed)
     return DimensionScores(

@@ -67,3 +67,16 @@ def test_only_decoded_dimensions_are_significant_after_correction(trials):
     assert (adjusted >= p).all()
     assert (adjusted[:6] < 0.05).all()
     assert (adjusted[6:] > 0.05).all()
+
+
+def test_the_interval_of_r2_lies_around_it_with_few_stimuli_too(rng):
+    # R2 of resampled trials themselves is biased far below: some dimensions hardly vary among eight stimuli.
+    pool = rng.standard_normal((8, 200))
+    pool[:, 0] = 0.3
+    groups = np.repeat(np.arange(8), 2)
+    decoded = 0.5 * pool[groups] + 0.5 * rng.standard_normal((16, 200))
+    scores = score_dimensions(decoded, pool[groups], np.zeros(200), groups)
+    found = scores.mean_r2
+    assert found.value == pytest.approx(scores.r2.mean())
+    assert found.low < found.value < found.high
+    assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=0.03)

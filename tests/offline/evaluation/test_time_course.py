@@ -7,7 +7,7 @@ import pytest
 
 from b2g_rt.contracts.windows import paper_windows, sliding_windows
 from b2g_rt.errors import ConfigError
-from offline.evaluation.held_out import decode_windows
+from offline.decoding.stepping import decode_trials
 from offline.evaluation.metrics import cosines
 from offline.evaluation.scores import KnownTrials, score
 from offline.evaluation.time_course import TimeCurve, temporal_generalisation, time_curve
@@ -18,12 +18,17 @@ N_CHANNELS, N_LATENTS = 30, 12
 class PerWindow:
     """A code that turns from window to window, and its decoders."""
 
+    n_state = 0
+
     def __init__(self, encodings, mean):
         self.decodings = [np.linalg.pinv(e) for e in encodings]
         self.mean = mean
 
     def predict(self, features, window_idx):
         return (features @ self.decodings[window_idx] + self.mean).astype(np.float32)
+
+    def step(self, features, window_idx, state):
+        return self.predict(features, window_idx), state
 
 
 @pytest.fixture
@@ -49,14 +54,14 @@ def world(rng):
 
 def test_the_curve_rises_with_the_code_and_stands_beside_the_mean_latent(world):
     decoder, features, known = world
-    curve = time_curve(score(decode_windows(decoder, features), known), paper_windows())
+    curve = time_curve(score(decode_trials(decoder, features), known), paper_windows())
     np.testing.assert_array_equal(curve.stop_ms, np.arange(0, 201, 25))
     assert (curve.low < curve.value).all()
     assert (curve.value < curve.high).all()
     assert (np.diff(curve.value[1:6]) > 0).all()
     assert curve.value[8] > curve.baseline[8] + 0.1
     centred = time_curve(
-        score(decode_windows(decoder, features), known), paper_windows(), centred=True
+        score(decode_trials(decoder, features), known), paper_windows(), centred=True
     )
     np.testing.assert_array_equal(centred.baseline, 0.0)
     assert abs(centred.value[:2]).max() < 0.15
@@ -75,7 +80,7 @@ def test_the_papers_curve_gives_its_shares_of_the_final_gain():
 def test_the_diagonal_of_the_matrix_is_the_time_curve(world):
     decoder, features, known = world
     matrix = temporal_generalisation(decoder, 9, features, known)
-    scores = score(decode_windows(decoder, features), known)
+    scores = score(decode_trials(decoder, features), known)
     np.testing.assert_allclose(np.diag(matrix.cosine), [w.cosine.mean for w in scores.windows])
     np.testing.assert_allclose(
         np.diag(matrix.centred_cosine), [w.centred_cosine.mean for w in scores.windows]
