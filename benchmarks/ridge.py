@@ -9,6 +9,10 @@ has no other; one process and one per processor), himalaya's RidgeCV and KernelR
 They take turns within a round, the order turned round every other round; medians of rounds. Scores are R2, averaged
 over folds: per latent at its best value against himalaya's, per value over all latents against scikit-learn's; more
 than 1e-3 apart is an error. The ratio is the fastest peer over ours with one value per latent.
+
+Then the windows of a per-window decoder, other features and the same latents: each on its own (latents centred, fold
+means, everything anew), with the latents' part made once for all (SharedLatents), and that with windows side by side
+instead of folds (what `fit` does). Weights of the first two must be the same bits.
 """
 
 from __future__ import annotations
@@ -30,7 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.decoding.folds import Fold, folds_by_stimulus
-from offline.decoding.ridge_search import SharedLatents, ridge_search
+from offline.decoding.ridge_forms import SharedLatents
+from offline.decoding.ridge_search import RidgeSearch, ridge_search
+from offline.scheduling.local_workers import LocalWorkers
 
 N_VALUES, N_FOLDS = 20, 5
 SEED = 5
@@ -48,6 +54,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=960)
     parser.add_argument("--latents", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--windows", type=int, default=9, help="0: leave the windows out")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders that begin so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON too")
     args = parser.parse_args()
@@ -62,6 +69,8 @@ def main() -> None:
     load = os.getloadavg()
     seconds, scores = measured(contenders, x, y, args.rounds)
     found = report(args, seconds, scores, load)
+    if args.windows:
+        found["windows"] = windows_measured(x, y, folds, lambdas, args.windows, args.rounds)
     print(table(found))
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -175,6 +184,62 @@ def measured(
     return seconds, scores
 
 
+WindowWay = Callable[[list[Array], Array], list[RidgeSearch]]
+
+
+def windows_measured(
+    x: Array, y: Array, folds: list[Fold], lambdas: Array, n_windows: int, n_rounds: int
+) -> dict[str, Any]:
+    """Fit several windows in each way, in turn."""
+    rng = np.random.default_rng(SEED + 1)
+    windows = [
+        (gain * x + rng.standard_normal(x.shape)).astype(np.float32)
+        for gain in np.linspace(0.0, 1.0, n_windows)
+    ]
+
+    def alone(windows: list[Array], y: Array) -> list[RidgeSearch]:
+        return [ridge_search(one, SharedLatents.of(y, folds), lambdas=lambdas) for one in windows]
+
+    def shared(windows: list[Array], y: Array) -> list[RidgeSearch]:
+        latents = SharedLatents.of(y, folds)
+        return [ridge_search(one, latents, lambdas=lambdas) for one in windows]
+
+    def side_by_side(windows: list[Array], y: Array) -> list[RidgeSearch]:
+        latents = SharedLatents.of(y, folds)
+        return list(LocalWorkers().run(search_window, windows, shared=(latents, lambdas)))
+
+    ways: dict[str, WindowWay] = {
+        "each on its own": alone,
+        "latents' part shared": shared,
+        "latents' part shared, windows side by side": side_by_side,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    weights: dict[str, list[Array]] = {}
+    for i in range(n_rounds):
+        for name in list(ways)[:: -1 if i % 2 else 1]:
+            began = time.perf_counter()
+            found = ways[name](windows, y)
+            seconds[name].append(time.perf_counter() - began)
+            weights[name] = [one.weights for one in found]
+            tell(
+                f"round {i + 1} of {n_rounds}: {n_windows} windows, {name} {seconds[name][-1]:.2f} s"
+            )
+    first, *others = weights.values()
+    apart = [max(float(np.abs(a - b).max()) for a, b in zip(first, o, strict=True)) for o in others]
+    if apart[0] > 0.0:
+        sys.exit(f"weights with shared latents differ by {apart[0]:.2g}, expected the same bits.")
+    return {
+        "n": n_windows,
+        "seconds": seconds,
+        "median_s": {name: statistics.median(times) for name, times in seconds.items()},
+        "weights_apart": dict(zip(weights, [0.0, *apart], strict=True)),
+    }
+
+
+def search_window(shared: tuple[SharedLatents, Array], window: Array) -> RidgeSearch:
+    return ridge_search(window, shared[0], lambdas=shared[1])
+
+
 def report(
     args: argparse.Namespace,
     seconds: dict[str, list[float]],
@@ -235,7 +300,27 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     if found["ratio"]:
         lines += ["", f"fastest peer ({found['fastest_peer']}) / ours: {found['ratio']:.2f}"]
+    if "windows" in found:
+        lines += ["", *windows_table(found["windows"])]
     return "\n".join(lines)
+
+
+def windows_table(found: dict[str, Any]) -> list[str]:
+    alone = found["median_s"]["each on its own"]
+    lines = [
+        f"| {found['n']} windows, one value per latent | median, s | range, s | by each on its own | weights apart |",
+        "|---|---|---|---|---|",
+    ]
+    for name, times in found["seconds"].items():
+        cells = (
+            name,
+            f"{found['median_s'][name]:.2f}",
+            f"{min(times):.2f}-{max(times):.2f}",
+            f"{found['median_s'][name] / alone:.2f}",
+            f"{found['weights_apart'][name]:.1e}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def tell(line: str) -> None:

@@ -19,6 +19,8 @@ from offline.commands.import_checkpoint import import_checkpoint
 from offline.commands.inspect import inspect
 from offline.commands.profile_generator import profile_generator
 from offline.commands.project import project
+from offline.commands.reproduce import reproduce
+from offline.commands.simulate import simulate
 from offline.commands.synthesize import app as synthesize
 from offline.commands.train_generator import train_generator
 
@@ -43,8 +45,10 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(evaluate)
 app.command("export-bundle")(export_bundle)
+app.command()(reproduce)
 app.command(rich_help_panel=RECORDINGS)(inspect)
 app.command(rich_help_panel=RECORDINGS)(convert)
+app.command(rich_help_panel=RECORDINGS)(simulate)
 app.add_typer(synthesize, name="synthesize", rich_help_panel=STIMULI)
 app.command(rich_help_panel=STIMULI)(project)
 app.command("import-checkpoint", rich_help_panel=GENERATORS)(import_checkpoint)
@@ -91,7 +95,7 @@ def main() -> None:
         # typer turns Ctrl-C into this code without a word.
         if leaving.code == INTERRUPTED:
             errors.print(
-                "interrupted: the same command goes on from what was kept (of fit with --work DIR)",
+                "interrupted: the same command goes on from what was kept (of fit and reproduce with --work DIR)",
                 markup=False,
             )
         raise

@@ -58,6 +58,16 @@ WPickleOption = Annotated[
 ]
 
 
+SegmentOption = Annotated[
+    Gaps,
+    typer.Option(
+        "--gaps",
+        help="segment: windows with a gap in them are left out. error: refuse a recording with gaps. tolerate: close "
+        "those up to --tolerance-ms.",
+    ),
+]
+
+
 def reader_options(
     *,
     channels: Path | None,

@@ -1,14 +1,14 @@
 """Fits a decoder of any method: the one way in for commands, evaluation and bundles.
 
 Whatever a method chooses (regularisation, rank, components, epoch, smoothing) is chosen by held-out trials of the
-folds that it is given; test trials never come here. Knows nothing of files or ONNX.
+folds that it is given; test trials never come here. Windows are pieces of work, on the threads of this process or on
+a cluster; features may be in a file, of which one window is read at a time. Knows nothing of ONNX.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,9 +18,10 @@ from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.errors import ChannelMapError, ConfigError, SessionError
 from offline.decoding.attention_decoder import AttentionDecoder
 from offline.decoding.decoder import LinearDecoder, linear_decoder
+from offline.decoding.fit_memory import FitMemory, FitSize, plan_fit
 from offline.decoding.folds import Fold
-from offline.decoding.methods import LINEAR_METHODS, Solve, ridge
-from offline.decoding.ridge_search import SharedLatents
+from offline.decoding.methods import Solve
+from offline.decoding.ridge_forms import SharedLatents
 from offline.decoding.smoothing import (
     SmoothedDecoder,
     SmoothingChoice,
@@ -28,6 +29,17 @@ from offline.decoding.smoothing import (
     choose_smoothing,
 )
 from offline.decoding.stepping import decode_trials
+from offline.decoding.window_fits import (
+    EveryWindow,
+    WithinFold,
+    fit_window,
+    fit_within,
+    run_pieces,
+    solve_of,
+)
+from offline.recordings.features_file import Features, array_of, finite_trials, window_of
+from offline.scheduling.local_workers import LocalWorkers
+from offline.scheduling.workers import Workers
 
 Method = Literal["ols", "ridge", "reduced_rank", "pls", "attention"]
 Float32 = NDArray[np.float32]
@@ -57,7 +69,7 @@ class Fitted:
 
 def fit(
     method: Method,
-    features: Float32,
+    features: Features,
     latents: Float32,
     folds: Sequence[Fold],
     *,
@@ -67,13 +79,16 @@ def fit(
     sliding: Float32 | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    workers: Workers | None = None,
+    memory: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Fitted:
     """Fit a decoder, one map per window.
 
     Parameters
     ----------
     method : {'ols', 'ridge', 'reduced_rank', 'pls', 'attention'}
-    features : float32, axes (trial, window, channel), z units, finite
+    features : float32, axes (trial, window, channel), z units, finite; or a file of them
         One window for ``fixed``.
     latents : float32, axes (trial, latent)
     folds : sequence of Fold
@@ -90,35 +105,44 @@ def fit(
         Of training by chance (``attention``).
     progress : callable, optional
         Called with the number of windows done since the last call.
+    workers : Workers, optional
+        Where windows are fitted side by side; by default one after the other, each on all processors. The same bits
+        from threads and from a cluster of such processors, others within 1e-5 of the latents' SD.
+    memory : int, optional
+        Bytes that each process may take beyond features and latents; see fit_memory.py.
+    say : callable, optional
+        Called with one line: the memory that the fit takes at most.
 
     Raises
     ------
     SessionError
         Features or latents that are not finite; too few folds to smooth a fixed decoder.
     ConfigError
-        A method that is not known, or that cannot be smoothed.
+        A method that is not known, or that cannot be smoothed; ``memory`` is too little.
+    SchedulerError
+        See ``Workers.run``.
     """
     _check(method, features, latents, smoothing, sliding)
+    size = _size(method, features, latents, folds, channel_idx, smoothing != "none")
+    plan = plan_fit(size, workers or LocalWorkers(1), memory)
+    if say:
+        say(plan.line())
     if method == "attention":
-        return _attention(features, latents, folds, channel_idx, seed, progress)
-    solve = partial(ridge, groups=groups) if method == "ridge" else LINEAR_METHODS[method]
-    shared = SharedLatents.of(latents, folds)
-    maps, windows, held_out = [], [], []
-    for window_idx in range(features.shape[1]):
-        one = solve(_read(features[:, window_idx], channel_idx), shared)
-        maps.append(one.map)
-        windows.append({**one.chosen, "explained": _explained(one.held_out, latents, shared.mean)})
-        if smoothing != "none" and sliding is None:
-            held_out.append(one.held_out)
-        if progress:
-            progress(1)
-    decoder = linear_decoder(maps, channel_idx, features.shape[2])
+        return _attention(array_of(features), latents, folds, channel_idx, seed, progress)
+    solve = solve_of(method, groups, plan.latent_block)
+    keep = smoothing != "none" and sliding is None
+    work = EveryWindow(solve, SharedLatents.of(latents, folds), channel_idx, keep)
+    pieces = (window_of(features, k) for k in range(features.shape[1]))
+    fits = list(run_pieces(workers, fit_window, pieces, work, plan.at_once, progress))
+    decoder = linear_decoder([one.map for one in fits], channel_idx, features.shape[2])
+    windows = [{**one.chosen, "explained": one.explained} for one in fits]
     if smoothing == "none":
         return Fitted(method, decoder, windows, {})
     if sliding is None:
-        predicted = np.stack(held_out, axis=1)
+        predicted = np.stack([one.held_out for one in fits if one.held_out is not None], axis=1)
     else:
-        predicted = _slid(solve, features, latents, folds, channel_idx, sliding)
+        whole = window_of(features, 0)
+        predicted = _slid(solve, whole, latents, folds, channel_idx, sliding, workers, plan)
     choice = choose_smoothing(smoothing, predicted, latents, folds, fixed=sliding is not None)
     if choice.smoothing is None:
         return Fitted(method, decoder, windows, _smoothing_record(choice))
@@ -142,19 +166,34 @@ def channels_of_rois(channels: ChannelMap, rois: Sequence[str]) -> NDArray[np.in
     return np.flatnonzero(np.isin(channels.roi, list(rois)))
 
 
+def _size(
+    method: Method,
+    features: Features,
+    latents: Float32,
+    folds: Sequence[Fold],
+    channel_idx: NDArray[np.integer] | None,
+    smoothed: bool,
+) -> FitSize:
+    n_trials, n_windows, n_channels = features.shape
+    n_read = n_channels if channel_idx is None else len(channel_idx)
+    return FitSize(
+        method, n_trials, n_windows, n_read, latents.shape[1], max(1, len(folds)), smoothed
+    )
+
+
 def _check(
     method: Method,
-    features: Float32,
+    features: Features,
     latents: Float32,
     smoothing: SmoothingChoiceKind,
     sliding: Float32 | None,
 ) -> None:
     if method not in get_args(Method):
         raise ConfigError(f"decoder: '{method}', expected one of {', '.join(get_args(Method))}.")
-    broken = ~(np.isfinite(features).all(axis=(1, 2)) & np.isfinite(latents).all(axis=1))
+    broken = ~(finite_trials(features) & np.isfinite(latents).all(axis=1))
     if broken.any():
         raise SessionError(
-            f"training: {int(broken.sum())} of {len(features)} trials are not finite (the first is "
+            f"training: {int(broken.sum())} of {len(latents)} trials are not finite (the first is "
             f"{int(broken.argmax())}), expected none. Leave out trials with missing windows."
         )
     if method == "attention" and smoothing != "none":
@@ -168,18 +207,6 @@ def _check(
         )
 
 
-def _read(features: Float32, channel_idx: NDArray[np.integer] | None) -> Float32:
-    return features if channel_idx is None else features[:, channel_idx]
-
-
-def _explained(held_out: Float32, latents: Float32, mean: NDArray[np.float64]) -> float:
-    """Return the share of the latents' variance that held-out predictions explain; at most 1."""
-    known = np.asarray(np.isfinite(held_out).all(axis=1))
-    rest = np.square(latents[known] - held_out[known], dtype=np.float64).sum()
-    total = np.square(latents[known] - mean).sum()
-    return float(1.0 - rest / total) if total > 0 else 0.0
-
-
 def _slid(
     solve: Solve,
     features: Float32,
@@ -187,19 +214,24 @@ def _slid(
     folds: Sequence[Fold],
     channel_idx: NDArray[np.integer] | None,
     sliding: Float32,
+    workers: Workers | None,
+    plan: FitMemory,
 ) -> Float32:
     """Decode each trial's positions by a decoder that has not seen it; (trial, position, latent), else NaN."""
     predicted = np.full((*sliding.shape[:2], latents.shape[1]), np.nan, np.float32)
-    for fold_idx, fold in enumerate(folds):
-        inner = _inner_folds(folds, fold_idx)
-        if not inner:
-            raise SessionError(
-                f"training: {len(folds)} folds leave nothing to hold out within one of them, expected at least 3 "
-                "to smooth a fixed decoder. Split by stimulus instead."
-            )
-        shared = SharedLatents.of(latents[fold.train], inner)
-        one = solve(_read(features[fold.train, 0], channel_idx), shared)
-        decoder = linear_decoder([one.map], channel_idx, features.shape[2])
+    inner = [_inner_folds(folds, fold_idx) for fold_idx in range(len(folds))]
+    if not all(inner):
+        raise SessionError(
+            f"training: {len(folds)} folds leave nothing to hold out within one of them, expected at least 3 "
+            "to smooth a fixed decoder. Split by stimulus instead."
+        )
+    pieces = (
+        (features[fold.train], latents[fold.train], within)
+        for fold, within in zip(folds, inner, strict=True)
+    )
+    found = run_pieces(workers, fit_within, pieces, WithinFold(solve, channel_idx), plan.at_once)
+    for fold, one in zip(folds, found, strict=True):
+        decoder = linear_decoder([one], channel_idx, features.shape[1])
         predicted[fold.held_out] = decode_trials(decoder, sliding[fold.held_out], fixed=True)
     return predicted
 

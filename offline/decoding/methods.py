@@ -8,7 +8,6 @@ For decoder.py and fitting.py; knows nothing of windows, files or ONNX. Axes are
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.decoding.folds import Fold
+from offline.decoding.ignored_warnings import ignored
 from offline.decoding.ridge import (
     KEPT_SHARE,
     MIN_EXPLAINED,
@@ -25,7 +25,8 @@ from offline.decoding.ridge import (
     low_rank_factors,
     ridge_path,
 )
-from offline.decoding.ridge_search import RidgeSearch, SharedLatents, ridge_search
+from offline.decoding.ridge_forms import SharedLatents
+from offline.decoding.ridge_search import RidgeSearch, ridge_search
 
 LinearMethod = Literal["ols", "ridge", "reduced_rank", "pls"]
 Float64 = NDArray[np.float64]
@@ -70,9 +71,11 @@ class WindowFit:
     held_out: NDArray[np.float32]
 
 
-def ols(features: NDArray[np.float32], latents: SharedLatents) -> WindowFit:
+def ols(
+    features: NDArray[np.float32], latents: SharedLatents, latent_block: int | None = None
+) -> WindowFit:
     """Fit ordinary least squares, as the paper; of least norm where the solution is not unique."""
-    found = ridge_search(features, latents, lambdas=(0.0,), groups="all")
+    found = ridge_search(features, latents, lambdas=(0.0,), groups="all", latent_block=latent_block)
     return WindowFit(_map(found), {}, found.held_out)
 
 
@@ -80,9 +83,10 @@ def ridge(
     features: NDArray[np.float32],
     latents: SharedLatents,
     groups: NDArray[np.integer] | str = "each",
+    latent_block: int | None = None,
 ) -> WindowFit:
     """Fit ridge regression, one cross-validated lambda per group of latents; see ``ridge_search``."""
-    found = ridge_search(features, latents, groups=groups)
+    found = ridge_search(features, latents, groups=groups, latent_block=latent_block)
     chosen = {
         "lambda_min": float(found.lam.min()),
         "lambda_median": float(np.median(found.lam)),
@@ -162,8 +166,7 @@ def _pls(x: Float64, y: Float64, n_components: int) -> _Pls:
     feature_mean, latent_mean = x.mean(axis=0), y.mean(axis=0)
     x, y = _shortened(x - feature_mean, y - latent_mean)
     # Scores that nearly tie rotate among themselves for ever, and predict the same.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with ignored(ConvergenceWarning):
         fitted = PLSRegression(n_components, scale=False, max_iter=100).fit(x, y)
     return _Pls(fitted.x_rotations_, fitted.y_loadings_.T, feature_mean, latent_mean)
 

@@ -9,87 +9,38 @@ The product of all trials is formed once; a fold's is that minus its held-out pa
 (dual). One eigendecomposition per fold serves all values, and all latents with them; one more, of all trials,
 gives the final weights. Products and decompositions are float64: a Gram matrix squares the condition number.
 The many products after it are float32; they are subtracted from nothing larger than the latents.
-Folds are worked on side by side, one thread of BLAS each where there are fewer processors than folds.
+Folds are worked on side by side, one thread of BLAS each where there are fewer processors than folds. Latents may
+come in blocks, all of which share the decompositions; ``search_bytes`` says how much memory that takes.
 For methods.py; knows nothing of windows, files or ONNX. Axes are (trial, channel) and (trial, latent).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold
 from offline.decoding.ridge import LAMBDAS
+from offline.decoding.ridge_forms import (
+    Dual,
+    FoldBasis,
+    FoldPath,
+    Primal,
+    SharedLatents,
+    decomposed,
+    inverted,
+)
+from offline.scheduling.one_piece import n_processors, share_of_piece
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 # With more groups than latents over this, predicting each latent is less work than summing over groups.
 GROUPED_FROM = 8
-# Of the largest eigenvalue: below it a component is rounding, and lambda = 0 leaves it out (least norm).
-ROUNDING = 1e-13
-
-
-@dataclass(frozen=True, slots=True)
-class SharedLatents:
-    """The latents as every window's search needs them; made once.
-
-    Attributes
-    ----------
-    mean : float64, axes (latent,)
-    centred : float64, axes (trial, latent)
-    fold_means : list of float64, axes (latent,)
-        Of each fold's training trials, minus ``mean``.
-    folds : sequence of Fold
-    """
-
-    mean: Float64
-    centred: Float64
-    fold_means: list[Float64]
-    folds: Sequence[Fold]
-
-    @classmethod
-    def of(cls, latents: NDArray[np.floating], folds: Sequence[Fold]) -> SharedLatents:
-        """Centre the latents; float, axes (trial, latent)."""
-        y = np.asarray(latents, np.float64)
-        mean = y.mean(axis=0)
-        centred = y - mean
-        return cls(mean, centred, [centred[fold.train].mean(axis=0) for fold in folds], folds)
-
-
-@dataclass(frozen=True, slots=True)
-class FoldPath:
-    """The held-out predictions of one fold for every lambda.
-
-    Attributes
-    ----------
-    eigenvalues : float64, axes (component,)
-        D, never negative.
-    rotated : float32, axes (held-out trial, component)
-        Z.
-    projected : float32, axes (component, latent)
-        C.
-    latent_mean : float64, axes (latent,)
-        Of the training trials.
-    wanted : float32, axes (held-out trial, latent)
-        The latents minus that mean.
-    """
-
-    eigenvalues: Float64
-    rotated: Float32
-    projected: Float32
-    latent_mean: Float64
-    wanted: Float32
-
-    def predicted(self, lam: float | Float64) -> Float32:
-        """Return predictions minus the mean, float32, axes (held-out trial, latent); one lambda or one per latent."""
-        inverse = inverted(self.eigenvalues, np.atleast_1d(lam)).astype(np.float32)
-        return np.asarray(self.rotated @ (self.projected * inverse), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +75,6 @@ class RidgeSearch:
     held_out: Float32
 
 
-def inverted(eigenvalues: Float64, lam: Float64) -> Float64:
-    """Return 1 / (D + lambda), float64, axes (component, value); 0 where that is rounding."""
-    total = eigenvalues[:, None] + lam
-    kept = total > ROUNDING * max(float(eigenvalues.max(initial=0.0)), np.finfo(np.float64).tiny)
-    return np.divide(1.0, total, out=np.zeros_like(total), where=kept)
-
-
 def latent_groups(n_latents: int, groups: NDArray[np.integer] | str) -> NDArray[np.intp]:
     """Return the group of each latent, int, axes (latent,): ``each`` its own, ``all`` in one, or as given."""
     if isinstance(groups, str):
@@ -149,6 +93,7 @@ def ridge_search(
     *,
     lambdas: Sequence[float] | Float64 | None = None,
     groups: NDArray[np.integer] | str = "each",
+    latent_block: int | None = None,
 ) -> RidgeSearch:
     """Choose lambda for each group of latents by held-out squared error; fit all trials with it.
 
@@ -161,6 +106,8 @@ def ridge_search(
         In the units of X'X; 0 is least squares; by default LAMBDAS times its mean eigenvalue.
     groups : {'each', 'all'} or int, axes (latent,)
         Which latents share a value.
+    latent_block : int, optional
+        Latents worked on at once; all by default. Blocks change results by rounding.
 
     Returns
     -------
@@ -175,154 +122,166 @@ def ridge_search(
     x = np.asarray(features, np.float64)
     feature_mean = x.mean(axis=0)
     x = x - feature_mean
-    products = _primal(x, latents) if _is_primal(x, latents) else _dual(x, latents)
+    n_latents = len(group)
+    block = max(1, min(latent_block or n_latents, n_latents))
+    products = decomposed(x, latents, in_blocks=block < n_latents)
     scale = products.trace / x.shape[1]
     values = np.asarray(
         np.multiply(LAMBDAS, scale or 1.0) if lambdas is None else lambdas, np.float64
     )
-    n_workers, n_blas = _threads(len(latents.folds) + 1)
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(n_blas, "blas"), ThreadPoolExecutor(n_workers) as pool:
+    columns = [slice(i, min(i + block, n_latents)) for i in range(0, n_latents, block)]
+    n_workers, limits = _threads(len(latents.folds) + 1)
+    with limits, ThreadPoolExecutor(n_workers) as pool:
         final = pool.submit(products.whole)
-        found = list(pool.map(lambda f: _scored(products.fold(f), values, group), _idx(latents)))
-        errors = np.stack([error for _, error, _ in found])
-        totals = np.stack([total for _, _, total in found])
+        blocks = _Blocks(products, values, group, columns, pool)
+        errors, totals = blocks.scored()
         lam = values[errors.sum(axis=0).argmin(axis=0)][group]
-        held_out = np.full(latents.centred.shape, np.nan, np.float32)
-        for fold, (path, _, _) in zip(latents.folds, found, strict=True):
-            held_out[fold.held_out] = path.predicted(lam) + path.latent_mean
-        weights = products.weights(*final.result(), lam)
+        held_out = blocks.held_out(lam)
+        weights = blocks.weights(*final.result(), lam)
     return RidgeSearch(values, errors, totals, lam, weights, feature_mean, latents.mean, held_out)
 
 
-def _is_primal(x: Float64, latents: SharedLatents) -> bool:
-    """Whether the channels are fewer than the trials that a fold learns from."""
-    return x.shape[1] <= min(len(fold.train) for fold in latents.folds)
+def search_bytes(
+    n_trials: int,
+    n_channels: int,
+    n_latents: int,
+    n_folds: int,
+    latent_block: int | None = None,
+    side_by_side: int = 1,
+) -> int:
+    """Return how much memory a search needs at most, besides the latents and the features it is given.
+
+    Parameters
+    ----------
+    n_trials, n_channels, n_latents, n_folds : int
+    latent_block : int, optional
+        See ``ridge_search``.
+    side_by_side : int
+        Folds worked on at once.
+    """
+    n_held_out = -(-n_trials // n_folds)
+    block = min(latent_block or n_latents, n_latents)
+    n_components = min(n_channels, n_trials)
+    # X'X or XX', a copy of it while a fold's is made from it, LAPACK's work.
+    square = 8 * n_components**2
+    features = 2 * 8 * n_trials * n_channels
+    fold = 6 * square + 3 * 8 * n_held_out * n_components + 8 * n_trials * block
+    latents = block * (5 * 8 * n_components + 6 * 8 * n_held_out)
+    kept = n_folds * (4 * n_held_out * n_components + 8 * n_components)
+    if block < n_latents:
+        kept += n_folds * square
+    else:
+        kept += n_folds * block * (4 * n_components + 4 * n_held_out)
+    result = n_latents * (4 * n_trials + 8 * n_channels) + 3 * 8 * n_components * block
+    return features + 3 * square + side_by_side * (fold + latents) + kept + result
 
 
-def _idx(latents: SharedLatents) -> range:
-    return range(len(latents.folds))
+def _threads(n_jobs: int) -> tuple[int, AbstractContextManager[object]]:
+    """Return how many folds go side by side, and what limits the threads of BLAS in each."""
+    share = share_of_piece()
+    if share is not None:
+        # Of a piece of work: BLAS has one thread already.
+        return max(1, min(n_jobs, share)), nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    n_workers = max(1, min(n_jobs, n_processors()))
+    return n_workers, threadpool_limits(max(1, n_processors() // n_workers), "blas")
 
 
-def _threads(n_jobs: int) -> tuple[int, int]:
-    """Return workers, and threads of BLAS in each."""
-    n_processors = len(os.sched_getaffinity(0))
-    n_workers = max(1, min(n_jobs, n_processors))
-    return n_workers, max(1, n_processors // n_workers)
+class _Blocks:
+    """The latents of a search, some columns at a time; every block uses the folds' decompositions.
 
+    With one block for all, each fold's path is kept instead of its decomposition, and made once.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Primal:
-    """X'X and X'Y of all trials."""
+    def __init__(
+        self,
+        products: Primal | Dual,
+        values: Float64,
+        group: NDArray[np.intp],
+        columns: list[slice],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._products, self._values, self._group, self._pool = products, values, group, pool
+        self._columns = columns
+        self._n_groups = int(group.max()) + 1
+        self._folds = range(len(products.latents.folds))
+        self._bases: list[FoldBasis] = []
+        self._paths: list[FoldPath] = []
 
-    x: Float64
-    latents: SharedLatents
-    square: Float64
-    cross: Float64
+    def scored(self) -> tuple[Float64, Float64]:
+        """Return errors (fold, value, group) and totals (fold, group)."""
+        whole = len(self._columns) == 1
+        if not whole:
+            self._bases = list(self._pool.map(self._products.basis, self._folds))
+        errors = np.zeros((len(self._folds), len(self._values), self._n_groups))
+        totals = np.zeros((len(self._folds), self._n_groups))
+        for columns in self._columns:
+            cross = self._products.cross(columns)
 
-    @property
-    def trace(self) -> float:
-        return float(np.trace(self.square))
+            def one(
+                f: int, columns: slice = columns, cross: Float64 = cross
+            ) -> tuple[FoldPath, Float64, Float64]:
+                basis = self._products.basis(f) if whole else self._bases[f]
+                path = self._products.path(basis, f, columns, cross)
+                return path, *_scored(path, self._values, self._group[columns], self._n_groups)
 
-    def fold(self, fold_idx: int) -> FoldPath:
-        fold, y = self.latents.folds[fold_idx], self.latents.centred
-        n_train = len(fold.train)
-        left_out = np.setdiff1d(np.arange(len(y)), fold.train)
-        gone, y_gone = self.x[left_out], y[left_out]
-        # The features of all trials sum to 0, so those of the training trials sum to minus the rest.
-        mean, y_mean = -gone.sum(axis=0) / n_train, self.latents.fold_means[fold_idx]
-        square = self.square - gone.T @ gone
-        square -= n_train * np.outer(mean, mean)
-        cross = self.cross - gone.T @ y_gone - n_train * np.outer(mean, y_mean)
-        eigenvalues, vectors = np.linalg.eigh(square)
-        rotated = (self.x[fold.held_out] - mean).astype(np.float32) @ vectors.astype(np.float32)
-        return _path(self.latents, fold_idx, eigenvalues, rotated, vectors.T @ cross)
+            for f, (path, error, total) in zip(
+                self._folds, self._pool.map(one, self._folds), strict=True
+            ):
+                errors[f] += error
+                totals[f] += total
+                if whole:
+                    self._paths.append(path)
+        return errors, totals
 
-    def whole(self) -> tuple[Float64, Float64]:
-        eigenvalues, vectors = np.linalg.eigh(self.square)
-        return np.maximum(eigenvalues, 0.0), vectors
+    def held_out(self, lam: Float64) -> Float32:
+        """Return predictions (trial, latent) at one lambda per latent."""
+        latents = self._products.latents
+        found = np.full(latents.centred.shape, np.nan, np.float32)
+        for columns in self._columns:
+            cross = self._products.cross(columns)
+
+            def one(f: int, columns: slice = columns, cross: Float64 = cross) -> Float32:
+                path = (
+                    self._paths[f]
+                    if self._paths
+                    else self._products.path(self._bases[f], f, columns, cross)
+                )
+                return np.asarray(path.predicted(lam[columns]) + path.latent_mean, np.float32)
+
+            for fold, predicted in zip(
+                latents.folds, self._pool.map(one, self._folds), strict=True
+            ):
+                found[fold.held_out, columns] = predicted
+        return found
 
     def weights(self, eigenvalues: Float64, vectors: Float64, lam: Float64) -> Float64:
-        shrunk = (vectors.T @ self.cross) * inverted(eigenvalues, lam)
-        return np.asarray(vectors @ shrunk)
-
-
-@dataclass(frozen=True, slots=True)
-class _Dual:
-    """XX' of all trials."""
-
-    x: Float64
-    latents: SharedLatents
-    kernel: Float64
-
-    @property
-    def trace(self) -> float:
-        return float(np.trace(self.kernel))
-
-    def fold(self, fold_idx: int) -> FoldPath:
-        fold, y = self.latents.folds[fold_idx], self.latents.centred
-        kernel = self.kernel[np.ix_(fold.train, fold.train)]
-        row = kernel.mean(axis=0)
-        across = self.kernel[np.ix_(fold.held_out, fold.train)]
-        across = across - row - across.mean(axis=1, keepdims=True) + row.mean()
-        eigenvalues, vectors = np.linalg.eigh(kernel - row - row[:, None] + row.mean())
-        rotated = (across @ vectors).astype(np.float32)
-        projected = vectors.T @ (y[fold.train] - self.latents.fold_means[fold_idx])
-        return _path(self.latents, fold_idx, eigenvalues, rotated, projected)
-
-    def whole(self) -> tuple[Float64, Float64]:
-        eigenvalues, vectors = np.linalg.eigh(self.kernel)
-        return np.maximum(eigenvalues, 0.0), vectors
-
-    def weights(self, eigenvalues: Float64, vectors: Float64, lam: Float64) -> Float64:
-        shrunk = (vectors.T @ self.latents.centred) * inverted(eigenvalues, lam)
-        return np.asarray(self.x.T @ (vectors @ shrunk))
-
-
-def _primal(x: Float64, latents: SharedLatents) -> _Primal:
-    return _Primal(x, latents, x.T @ x, x.T @ latents.centred)
-
-
-def _dual(x: Float64, latents: SharedLatents) -> _Dual:
-    return _Dual(x, latents, x @ x.T)
-
-
-def _path(
-    latents: SharedLatents,
-    fold_idx: int,
-    eigenvalues: Float64,
-    rotated: Float32,
-    projected: Float64,
-) -> FoldPath:
-    mean = latents.fold_means[fold_idx]
-    wanted = latents.centred[latents.folds[fold_idx].held_out] - mean
-    return FoldPath(
-        np.maximum(eigenvalues, 0.0),
-        rotated,
-        projected.astype(np.float32),
-        mean + latents.mean,
-        wanted.astype(np.float32),
-    )
+        """Return the weights of all trials, (channel, latent)."""
+        self._bases.clear()
+        self._paths.clear()
+        found = np.empty((self._products.x.shape[1], len(lam)))
+        for columns in self._columns:
+            found[:, columns] = self._products.weights(eigenvalues, vectors, lam, columns)
+        return found
 
 
 def _scored(
-    path: FoldPath, lambdas: Float64, group: NDArray[np.intp]
-) -> tuple[FoldPath, Float64, Float64]:
-    """Return the path, its errors (value, group) and the total (group,)."""
-    n_groups = int(group.max()) + 1
-    totals = _summed(np.square(path.wanted, dtype=np.float64).sum(axis=0), group)
+    path: FoldPath, lambdas: Float64, group: NDArray[np.intp], n_groups: int
+) -> tuple[Float64, Float64]:
+    """Return the path's errors (value, group) and the total (group,)."""
+    totals = _summed(np.square(path.wanted, dtype=np.float64).sum(axis=0), group, n_groups)
     if n_groups * GROUPED_FROM <= len(group):
-        return path, _grouped_errors(path, lambdas, group, totals), totals
+        return _grouped_errors(path, lambdas, group, totals), totals
     errors = np.empty((len(lambdas), n_groups))
     for i, lam in enumerate(lambdas):
         rest = path.wanted - path.predicted(float(lam))
-        errors[i] = _summed(np.einsum("ij,ij->j", rest, rest), group)
-    return path, errors, totals
+        errors[i] = _summed(np.einsum("ij,ij->j", rest, rest), group, n_groups)
+    return errors, totals
 
 
-def _summed(by_latent: NDArray[np.floating], group: NDArray[np.intp]) -> Float64:
-    return np.asarray(np.bincount(group, by_latent), np.float64)
+def _summed(by_latent: NDArray[np.floating], group: NDArray[np.intp], n_groups: int) -> Float64:
+    return np.asarray(np.bincount(group, by_latent, n_groups), np.float64)
 
 
 def _grouped_errors(

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.recordings.features_file import Features, window_of
+
 Float32 = NDArray[np.float32]
 
 
@@ -41,13 +43,13 @@ class Decodes(Protocol):
         """
 
 
-def decode_trials(decoder: Decodes, features: Float32, *, fixed: bool = False) -> Float32:
+def decode_trials(decoder: Decodes, features: Features, *, fixed: bool = False) -> Float32:
     """Decode every window of every trial, in order.
 
     Parameters
     ----------
     decoder : Decodes
-    features : float32, axes (trial, window, channel)
+    features : float32, axes (trial, window, channel), or a file of them
     fixed : bool
         One map for all windows: they are successive positions of a sliding window.
 
@@ -59,8 +61,9 @@ def decode_trials(decoder: Decodes, features: Float32, *, fixed: bool = False) -
     state = np.zeros((n_trials, decoder.n_state), np.float32)
     latents: Float32 | None = None
     for k in range(n_windows):
-        seen = np.isfinite(features[:, k]).all(axis=1)
-        found, state[seen] = decoder.step(features[seen, k], 0 if fixed else k, state[seen])
+        window = window_of(features, k)
+        seen = np.isfinite(window).all(axis=1)
+        found, state[seen] = decoder.step(window[seen], 0 if fixed else k, state[seen])
         if latents is None:
             latents = np.full((n_trials, n_windows, found.shape[1]), np.nan, np.float32)
         latents[seen, k] = found

@@ -9,18 +9,17 @@ A late sample counts for the windows that close after it came; live, chunks deci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.samples import SampleArray, Samples
-from b2g_rt.contracts.windows import MissingLimits, WindowCutter, WindowSpec
+from b2g_rt.contracts.windows import MissingLimits, WindowCutter, WindowSpec, static_start
 from b2g_rt.mua.normaliser import Normaliser
+from offline.recordings.features_file import FeaturesFile, write_features
 from offline.recordings.recording import BLOCK_SAMPLES, Block
-
-# The static ROI windows of the paper, seen from the window that needs no lag (IT): it starts here after the onset.
-STATIC_START_MS = 75.0
 
 
 def window_starts(spec: WindowSpec) -> NDArray[np.int64]:
@@ -32,7 +31,7 @@ def window_starts(spec: WindowSpec) -> NDArray[np.int64]:
     (V1 25-125, V4 50-150, IT 75-175 ms), because that is where a ``fixed`` decoder is trained.
     """
     if spec.anchor == "free":
-        return np.array([round(STATIC_START_MS * spec.rate_hz / 1000.0)], np.int64)
+        return np.array([static_start(spec)], np.int64)
     return np.array([spec.start_of(k) for k in range(spec.n_windows)], np.int64)
 
 
@@ -67,9 +66,56 @@ def window_features(
     float32, axes (trial, window, channel), z units
         A window that the service would drop (too much missing, or beyond the recording) is NaN throughout.
     """
+    shape = (len(onsets), len(window_starts(spec)), channels.n_channels)
+    features = np.full(shape, np.nan, np.float32)
+    for trial, window, values in cut_windows(
+        blocks, onsets, spec, channels, normaliser, limits, progress
+    ):
+        if values is not None:
+            features[trial, window] = values
+    return features
+
+
+def window_features_file(
+    path: Path,
+    blocks: Iterable[Block],
+    onsets: NDArray[np.int64],
+    spec: WindowSpec,
+    channels: ChannelMap,
+    normaliser: Normaliser,
+    limits: MissingLimits | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> FeaturesFile:
+    """Cut every window of every trial into a file, for more of them than fit in memory.
+
+    Parameters and values are those of ``window_features``, bit for bit; see features_file.py.
+    """
+    windows = cut_windows(blocks, onsets, spec, channels, normaliser, limits, progress)
+    n_windows = len(window_starts(spec))
+    return write_features(path, windows, onsets, n_windows, channels.n_channels)
+
+
+def features_bytes(n_trials: int, spec: WindowSpec, n_channels: int) -> int:
+    """Return how large the features of some trials are, as an array or a file."""
+    return 4 * n_trials * len(window_starts(spec)) * n_channels
+
+
+def cut_windows(
+    blocks: Iterable[Block],
+    onsets: NDArray[np.int64],
+    spec: WindowSpec,
+    channels: ChannelMap,
+    normaliser: Normaliser,
+    limits: MissingLimits | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, int, NDArray[np.float32] | None]]:
+    """Yield (trial, window, values) in order of time, as ``window_features`` gathers them.
+
+    Values are float32, axes (channel,), z units; None for a window that the service would drop. Windows beyond the end
+    do not come.
+    """
     cutter = WindowCutter(spec, channels, limits)
     starts = onsets[:, None] + window_starts(spec)[None, :]
-    features = np.full((*starts.shape, channels.n_channels), np.nan, np.float32)
     lags = [spec.lag_of(roi) for roi in channels.rois()]
     before, after = max(lags), spec.length - min(lags)
     order = np.argsort(starts, axis=None, kind="stable")
@@ -82,19 +128,16 @@ def window_features(
         held = _joined(held, piece)
         store = SampleArray(held.values, held.start, held.lost)
         while position < len(order):
-            trial, window = np.unravel_index(order[position], starts.shape)
+            trial, window = (int(i) for i in np.unravel_index(order[position], starts.shape))
             start = int(starts[trial, window])
             if start + after > store.stop:
                 break
-            if start - before >= store.start:
-                values = cutter.cut(store, start).values
-                if values is not None:
-                    features[trial, window] = values
+            whole = start - before >= store.start
+            yield trial, window, cutter.cut(store, start).values if whole else None
             position += 1
         if position == len(order):
             break
         held = _kept_from(held, int(starts.flat[order[position]]) - before)
-    return features
 
 
 def _pieces(
@@ -118,6 +161,7 @@ def _pieces(
                 yield Samples(start, normaliser.apply(rows[:n_late]), np.zeros(n_late, np.bool_))
             if n_late < len(index):
                 yield from _lost(stop, start, rows.shape[1])
+                normaliser.skip(0 if stop is None else start - stop)
                 stop = int(index[-1]) + 1
                 values = normaliser.push(rows[n_late:])
                 yield Samples(start + n_late, values, np.zeros(len(values), np.bool_))

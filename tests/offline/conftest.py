@@ -9,11 +9,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.simulation.from_record import faces_macaque
 from b2g_rt.simulation.session_writer import write_session
 from offline.export.default_bundle import TrainingPlan, make_default_bundle
-from offline.export.session_bundle import known_latents, make_session_bundle
+from offline.export.fit_plan import FitPlan
+from offline.export.session_bundle import make_session_bundle
+from offline.recordings.formats.opening import open_recording
+from offline.recordings.known_latents import known_latents
 
 
 def _no_stage(what, total):
@@ -116,9 +118,10 @@ def next_day(small_macaque, tmp_path_factory) -> Path:
 def monday(small_session, tiny_generator, tmp_path_factory) -> Path:
     """A bundle fitted on ``small_session``."""
     path = tmp_path_factory.mktemp("fitted") / "monday"
-    with SessionFile(small_session) as session:
-        known = known_latents(session, None)
+    with open_recording(small_session) as session:
+        known = known_latents([session], None)
+        plan = FitPlan(kind="fixed")
         make_session_bundle(
-            session, known, "fixed", tiny_generator, path, command="pytest", stage=_no_stage
+            [session], known, plan, tiny_generator, path, command="pytest", stage=_no_stage
         )
     return path

@@ -53,7 +53,7 @@ def test_fit_then_evaluate_a_recorded_session(
     )
     assert (code, err) == (0, "")
     for line in (
-        "ridge",
+        "decoder: reduced_rank",
         "scores: held-out stimuli",
         "reference outputs and files",
         "Held-out stimuli",
@@ -123,8 +123,8 @@ def test_a_bundle_gets_another_generator(run, small_bundles, generator_file, tmp
     [
         (("fit",), "expected either a session or --default"),
         (("fit", "{session}"), "no --out"),
-        (("fit", "nowhere.h5", "--out", "b"), "no such file"),
-        (("fit", "{bad}", "--out", "b"), "expected an HDF5 file"),
+        (("fit", "nowhere.h5", "--out", "b"), "No such file or directory, expected a recording"),
+        (("fit", "{bad}", "--out", "b"), "expected one of b2g-session, brain2gan"),
         (("fit", "--default", "--out", "b"), "Add --kind"),
         (("fit", "{session}", "--latents", "{bad}", "--out", "b"), "expected an .npz file"),
         (("fit", "{session}", "--generator", "{bad}", "--out", "b"), "expected an ONNX file"),

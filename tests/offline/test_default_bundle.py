@@ -11,7 +11,8 @@ from b2g_rt.contracts.channels import brain2gan_channels
 from b2g_rt.contracts.shipped_bundles import BUNDLES
 from b2g_rt.simulation.from_record import recorded_macaque
 from offline.cli import MAKE_DEFAULT
-from offline.evaluation.held_out import FeatureChain, decode_windows
+from offline.decoding.stepping import decode_trials
+from offline.evaluation.held_out import FeatureChain
 from offline.evaluation.scores import KnownTrials, score
 from offline.export.decoder_onnx import OnnxDecoder
 from offline.export.default_bundle import NAMES, TrainingPlan, demo_stimuli, windows_of
@@ -60,7 +61,7 @@ def test_the_bundle_is_small_and_says_how_it_was_made(kind):
 def test_decoder_and_generator_give_their_reference_outputs(kind):
     bundle = shipped(kind)
     decoder = OnnxDecoder(bundle.file("decoder.onnx").read_bytes())
-    assert bundle.check_decoder(lambda f, k: decoder.predict(f[None], k)[0], "cpu") < 1e-4
+    assert bundle.check_decoder(lambda f, k, s: (decoder.predict(f[None], k)[0], s), "cpu") < 1e-4
     generator = OnnxGenerator(bundle.file("generator.onnx").read_bytes(), bundle.manifest.n_latents)
     assert bundle.check_generator(lambda w: generator.render(w[None])[0], "cpu") < 1.0
 
@@ -97,7 +98,7 @@ def test_single_trials_of_the_demo_score_as_the_manifest_says(kind):
     features = FeatureChain.of_bundle(bundle).features(recording, onsets)
     decoder = OnnxDecoder(bundle.file("decoder.onnx").read_bytes())
     known = KnownTrials(w, np.arange(len(w)), bundle.latent_mean)
-    last = score(decode_windows(decoder, features), known).last
+    last = score(decode_trials(decoder, features), known).last
     assert last.cosine.mean >= last.mean_latent_cosine + 0.03
     assert last.centred_cosine.low > 0
     said = bundle.manifest.metrics["demo"]["windows"][-1]

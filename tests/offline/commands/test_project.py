@@ -23,6 +23,9 @@ from offline.stimuli.stylegan.schedule import Widths, stylegan3
 QUICK = ("--steps", "40", "--starts", "1", "--polish", "2")
 N_PICTURES = 3
 
+# Searches of half a minute on two quiet cores.
+pytestmark = pytest.mark.timeout(240)
+
 app = typer.Typer()
 app.command()(project)
 

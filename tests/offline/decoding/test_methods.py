@@ -6,7 +6,7 @@ from sklearn.cross_decomposition import PLSRegression
 
 from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.methods import LINEAR_METHODS, pls
-from offline.decoding.ridge_search import SharedLatents
+from offline.decoding.ridge_forms import SharedLatents
 
 N_TRIALS, N_CHANNELS, N_LATENTS, RANK = 300, 24, 10, 2
 

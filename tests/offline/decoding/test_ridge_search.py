@@ -6,7 +6,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
 from offline.decoding.folds import folds_by_day, folds_by_stimulus
-from offline.decoding.ridge_search import SharedLatents, latent_groups, ridge_search
+from offline.decoding.ridge_forms import SharedLatents
+from offline.decoding.ridge_search import latent_groups, ridge_search
 
 N_LATENTS = 6
 LAMBDAS = (0.5, 20.0, 600.0)
@@ -159,3 +160,19 @@ def test_scores_of_every_value_are_those_of_scikit_learns_grid_search(xy):
     spread = [np.square(y[f.held_out] - y[f.held_out].mean(0)).sum(0) for f in folds]
     r2 = (1 - found.errors / np.stack(spread)[:, None]).mean(axis=(0, 2))
     np.testing.assert_allclose(r2, search.cv_results_["mean_test_score"], atol=1e-4)
+
+
+@pytest.mark.parametrize("groups", ["each", "all", np.arange(9) // 4], ids=["each", "all", "fours"])
+@pytest.mark.parametrize("n_channels", [12, 60], ids=["primal", "dual"])
+@pytest.mark.parametrize("latent_block", [1, 4, 9, 100])
+def test_latents_in_blocks_give_what_all_at_once_give(n_channels, latent_block, groups, rng):
+    x = rng.standard_normal((50, n_channels))
+    y = x[:, :5] @ rng.standard_normal((5, 9)) + rng.standard_normal((50, 9))
+    shared = SharedLatents.of(y, by_stimulus(50))
+    whole = ridge_search(x, shared, groups=groups)
+    found = ridge_search(x, shared, groups=groups, latent_block=latent_block)
+    np.testing.assert_array_equal(found.lam, whole.lam)
+    np.testing.assert_allclose(found.errors, whole.errors, rtol=1e-5)
+    np.testing.assert_allclose(found.totals, whole.totals, rtol=1e-12)
+    np.testing.assert_allclose(found.weights, whole.weights, atol=1e-10)
+    np.testing.assert_allclose(found.held_out, whole.held_out, atol=1e-5)

@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 
 from b2g_rt.contracts.bundle import ModelBundle
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.errors import SessionError
 from offline.evaluation.bundle_scores import score_session, score_simulated
 from offline.export.decoder_onnx import OnnxDecoder
 from offline.export.default_bundle import make_default_bundle
+from offline.export.fit_plan import FitPlan
 from offline.export.new_generator import with_generator
-from offline.export.session_bundle import known_latents, make_session_bundle
+from offline.export.session_bundle import make_session_bundle
+from offline.recordings.formats.opening import open_recording
+from offline.recordings.known_latents import known_latents
+
+# The first test that asks for the small bundles makes them.
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.mark.parametrize("kind", ["per_window", "fixed"])
 def test_a_bundle_gives_its_reference_outputs(small_bundles, kind):
     bundle = ModelBundle(small_bundles[kind])
     decoder = OnnxDecoder(bundle.file("decoder.onnx").read_bytes())
-    worst = bundle.check_decoder(lambda f, k: decoder.predict(f[None], k)[0], "cpu")
+    worst = bundle.check_decoder(lambda f, k, s: (decoder.predict(f[None], k)[0], s), "cpu")
     assert worst < 1e-5
     assert bundle.n_windows == (9 if kind == "per_window" else 1)
     assert set(bundle.reference().window_idx) == set(range(bundle.n_windows))
@@ -76,8 +81,8 @@ def test_an_interrupted_fit_goes_on_and_gives_the_same_bundle(
 
 def test_a_recorded_session_decodes_above_the_mean_latent(small_bundles, small_session, no_stage):
     bundle = ModelBundle(small_bundles["per_window"])
-    with SessionFile(small_session) as session:
-        groups = score_session(bundle, session, known_latents(session, None), no_stage)
+    with open_recording(small_session) as session:
+        groups = score_session(bundle, session, known_latents([session], None), no_stage)
     assert groups.named
     assert groups.seen is None
     scores = groups.unseen
@@ -104,11 +109,11 @@ def test_new_simulated_stimuli_score_like_the_held_out_ones(small_bundles, no_st
 def test_a_bundle_is_fitted_from_a_recorded_session(
     small_session, tmp_path, kind, tiny_generator, no_stage
 ):
-    with SessionFile(small_session) as session:
+    with open_recording(small_session) as session:
         outcome = make_session_bundle(
-            session,
-            known_latents(session, None),
-            kind,
+            [session],
+            known_latents([session], None),
+            FitPlan(kind=kind),
             tiny_generator,
             tmp_path / "monday",
             command="pytest",
@@ -129,18 +134,18 @@ def test_a_bundle_is_fitted_from_a_recorded_session(
 def test_statistics_of_a_session_bundle_are_those_of_the_file(
     small_session, tmp_path, tiny_generator, no_stage
 ):
-    with SessionFile(small_session) as session:
+    with open_recording(small_session) as session:
         make_session_bundle(
-            session,
-            known_latents(session, None),
-            "fixed",
+            [session],
+            known_latents([session], None),
+            FitPlan(kind="fixed"),
             tiny_generator,
             tmp_path / "b",
             command="pytest",
             stage=no_stage,
             with_stimuli=False,
         )
-        whole = session.mua(0, session.n_samples).astype(np.float64)
+        whole = session.read(0, session.n_samples).astype(np.float64)
     bundle = ModelBundle(tmp_path / "b")
     np.testing.assert_allclose(bundle.channel_mean, whole.mean(0), rtol=1e-10)
     np.testing.assert_allclose(bundle.channel_sd, whole.std(0), rtol=1e-9)
@@ -148,19 +153,25 @@ def test_statistics_of_a_session_bundle_are_those_of_the_file(
 
 
 def test_too_few_usable_trials_are_refused(small_session, tmp_path, no_stage):
-    with SessionFile(small_session) as session:
-        known = dict(list(known_latents(session, None).items())[:20])
+    with open_recording(small_session) as session:
+        known = dict(list(known_latents([session], None).items())[:20])
         with pytest.raises(
             SessionError, match="40 of 120 trials can be used; no latent for 40 stimuli"
         ):
             make_session_bundle(
-                session, known, "fixed", b"", tmp_path / "b", command="", stage=no_stage
+                [session],
+                known,
+                FitPlan(kind="fixed"),
+                b"",
+                tmp_path / "b",
+                command="",
+                stage=no_stage,
             )
         with pytest.raises(SessionError, match="none of its 60 stimuli"):
             make_session_bundle(
-                session,
+                [session],
                 {"x": np.zeros(512, np.float32)},
-                "fixed",
+                FitPlan(kind="fixed"),
                 b"",
                 tmp_path / "b",
                 command="",

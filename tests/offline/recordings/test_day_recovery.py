@@ -19,7 +19,8 @@ from b2g_rt.contracts.windows import sliding_windows
 from b2g_rt.mua.normaliser import Normaliser
 from b2g_rt.simulation.days import DaySpec, MacaqueOnDay
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.protocol import Protocol
 from b2g_rt.simulation.stream import SimulatedStream
 from offline.recordings.features import window_features

@@ -110,3 +110,21 @@ def test_late_samples_count_in_windows_that_close_after_they_came(size, at):
             rows = rows[(rows < 1000) | (rows >= 1010)]
         wanted = z[rows].mean(axis=0, dtype=np.float64).astype(np.float32)
         np.testing.assert_array_equal(features[0, k], wanted)
+
+
+def test_lost_samples_count_for_the_blocks_that_running_normalisation_learns_from_as_live():
+    index = np.concatenate([np.arange(900), np.arange(1350, N + 450)])
+    onsets = np.array([400, 1600, 2900], np.int64)
+    found = window_features(
+        in_blocks([400], index), onsets, paper_windows(), CHANNELS, normaliser("running")
+    )
+    live = normaliser("running")
+    z = np.full((N + 450, 192), np.nan, np.float32)
+    z[:900] = live.push(VALUES[:900])
+    live.skip(450)
+    z[1350:] = live.push(VALUES[900:])
+    store, cutter = SampleArray(z, 0, np.isnan(z[:, 0])), WindowCutter(paper_windows(), CHANNELS)
+    for trial, onset in enumerate(onsets):
+        for window, start in enumerate(window_starts(paper_windows())):
+            wanted = cutter.cut(store, int(onset + start)).values
+            np.testing.assert_array_equal(found[trial, window], wanted)

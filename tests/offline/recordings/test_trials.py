@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
-from b2g_rt.contracts.session import SessionFile
 from b2g_rt.errors import SessionError
 from b2g_rt.simulation.latent_space import face_latents
-from b2g_rt.simulation.macaque import Macaque, faces_spec
+from b2g_rt.simulation.macaque import Macaque
+from b2g_rt.simulation.presets import faces_spec
 from b2g_rt.simulation.session_writer import write_session
-from offline.recordings.trials import sample_positions, session_trials
+from offline.recordings.formats.opening import open_recording
+from offline.recordings.formats.reader import ReaderOptions
+from offline.recordings.trials import recorded_trials, sample_positions
 
 CHANNELS = ChannelMap(192, (ArraySlot(0, "V1", 0), ArraySlot(1, "V4", 64), ArraySlot(2, "IT", 128)))
 
@@ -46,19 +48,22 @@ def session(tmp_path):
     w = latents.draw(np.random.default_rng(0), 3)
     path = tmp_path / "s.h5"
     write_session(path, macaque, ["a", "b", "c"], w, [2, 0, 1, 2], 3)
-    with SessionFile(path) as file:
-        yield file
+    return path
+
+
+def trials_of(path, pattern=None):
+    with open_recording(path, ReaderOptions(marker_pattern=pattern)) as recording:
+        return recorded_trials(recording)
 
 
 def test_trials_of_a_session_lie_at_the_protocols_onsets(session):
-    trials = session_trials(session)
-    assert [t.stimulus for t in trials] == ["c", "a", "b", "c"]
-    assert [t.onset_idx for t in trials] == [300, 700, 1100, 1500]
+    trials = trials_of(session)
+    assert trials.stimulus == ("c", "a", "b", "c")
+    assert trials.onset_idx.tolist() == [300, 700, 1100, 1500]
 
 
 def test_markers_that_are_no_onsets_make_no_trials(session):
-    trials = session_trials(session, "(?P<stimulus>[ab])")
-    assert [t.onset_idx for t in trials] == [700, 1100]
+    assert trials_of(session, "(?P<stimulus>[ab])").onset_idx.tolist() == [700, 1100]
 
 
 @pytest.mark.parametrize(
@@ -71,4 +76,4 @@ def test_markers_that_are_no_onsets_make_no_trials(session):
 )
 def test_patterns_without_use_are_refused_with_one_line(session, pattern, line):
     with pytest.raises(SessionError, match=line):
-        session_trials(session, pattern)
+        trials_of(session, pattern)

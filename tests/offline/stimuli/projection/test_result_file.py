@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from b2g_rt.errors import StimulusError
-from offline.export.session_bundle import known_latents
+from offline.recordings.known_latents import known_latents
 from offline.stimuli.projection.result_file import (
     ProjectedPictures,
     ResultFolder,
@@ -57,7 +57,7 @@ def test_the_latents_are_what_a_fit_reads(tmp_path):
     part = _part(folder, ["a", "test/0001"])
     folder.add(part)
     folder.close()
-    known = known_latents(None, tmp_path / "latents.npz")  # type: ignore[arg-type]
+    known = known_latents([], tmp_path / "latents.npz")
     assert sorted(known) == ["a", "test/0001"]
     np.testing.assert_allclose(known["a"], part.w[0].mean(axis=0), atol=1e-6)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from b2g_rt.errors import StimulusError
-from offline.export.session_bundle import known_latents
+from offline.recordings.known_latents import known_latents
 from offline.stimuli.synthesis.plans import images_plan
 from offline.stimuli.synthesis.stimulus_file import read_stimuli, write_stimuli
 
@@ -47,7 +47,7 @@ def test_what_is_written_is_read_again(written, plan):
 
 
 def test_fit_reads_the_latents_of_a_set(written, plan):
-    known = known_latents(None, written / "latents.npz")  # type: ignore[arg-type]
+    known = known_latents([], written / "latents.npz")
     assert set(known) == set(plan.ids)
     assert known["test/0002"].tolist() == [5, 6, 7, 8, 9]
 
