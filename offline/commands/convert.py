@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ from offline.commands.recording_options import (
     WPickleOption,
     reader_options,
 )
-from offline.stages import stages
+from offline.stages import Stage, stages
 
 if TYPE_CHECKING:
     from offline.recordings.formats.reader import RecordingReader
@@ -40,6 +41,13 @@ class Target(StrEnum):
     brain2gan = "brain2gan"
     tvsd_trials = "tvsd-trials"
     tvsd_responses = "tvsd-responses"
+
+
+class MuaPhase(StrEnum):
+    """How voltage becomes MUA."""
+
+    zero = "zero"
+    causal = "causal"
 
 
 _SUFFIXES = {
@@ -59,6 +67,13 @@ def convert(
     ],
     to: Annotated[
         Target | None, typer.Option(help="What to write; by default as the ending of OUT says.")
+    ] = None,
+    mua: Annotated[
+        MuaPhase | None,
+        typer.Option(
+            help="Of voltage at 30 kHz: write MUA at 1 kHz. causal: as the live service makes it. zero: forward and "
+            "backward as the paper did, which looks ahead. By default voltage stays voltage."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there.")
@@ -92,6 +107,8 @@ def convert(
 
     From the amplifier: b2g-offline convert monday.xdf monday.h5 --channels configs/channels/brain2gan-1024.yaml
 
+    From voltage: b2g-offline convert monday.ns6 monday.h5 --mua causal --channels configs/channels/brain2gan-1024.yaml
+
     For others: b2g-offline convert recordings/monday.h5 monday.nwb
 
     As the paper's files: b2g-offline convert recordings/monday.h5 monday_MUA.mat --to brain2gan
@@ -122,14 +139,54 @@ def convert(
         monkey=monkey,
         latents=latents,
     )
-    with open_recording(file, options, format_) as reader, stages(console) as stage:
+    with (
+        open_recording(file, options, format_) as recording,
+        stages(console) as stage,
+        _as_asked(recording, mua, out, stage) as reader,
+    ):
         done = stage(f"{reader.info.format} to {target}", reader.n_samples)
         _write(reader, out, target, done, subject, age)
-        for line in reader.gaps.lines():
+        for line in recording.gaps.lines():
             say(f"gaps: {line}")
         n_samples, n_trials = reader.n_samples, reader.trials().n_trials
+        about = _about_mua(reader)
     size = out.stat().st_size / 1e6
     say(f"written: {out} ({target}, {n_samples} samples, {n_trials} trials, {size:.1f} MB)")
+    if about:
+        say(about)
+
+
+@contextmanager
+def _as_asked(
+    recording: RecordingReader, mua: MuaPhase | None, out: Path, stage: Stage
+) -> Iterator[RecordingReader]:
+    """Yield the recording, or the MUA that is made of it."""
+    from b2g_rt.mua.filter_design import MuaSpec
+    from offline.recordings.made_mua import MadeMua, check_voltage
+
+    if mua is None:
+        yield recording
+        return
+    check_voltage(recording)
+    done = stage(f"MUA, {mua}", recording.n_samples // MuaSpec().factor)
+    with MadeMua(recording, mua.value, out.absolute().parent, done) as made:
+        yield made
+
+
+def _about_mua(reader: RecordingReader) -> str:
+    """Say how the MUA was made, or that it was not."""
+    from b2g_rt.mua.filter_design import MuaSpec
+    from offline.recordings.made_mua import MadeMua
+
+    if isinstance(reader, MadeMua):
+        lag = f"{reader.lag_ms:.2f} ms behind the voltage" if reader.lag_ms else "no lag"
+        return f"mua: {reader.provenance()['mua']}; {lag}"
+    if reader.info.rate_hz != MuaSpec().raw_rate_hz:
+        return ""
+    return (
+        "voltage, written as it is; fit makes causal MUA of it. To write MUA at 1 kHz add --mua causal (as live) or "
+        "--mua zero (as the paper, looks ahead)."
+    )
 
 
 def _write(

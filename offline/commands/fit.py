@@ -207,7 +207,13 @@ def _fit_sessions(files: Files, plan: FitPlan, with_stimuli: bool, resources: Re
             live_stimuli=live,
             resources=resources,
         )
+        ahead = [r.info.path.name for r in recordings if r.provenance().get("mua_looks_ahead")]
     print_scores(console, outcome.held_out, windows_of(plan.kind), "Held-out stimuli")
+    if ahead:
+        say(
+            f"mua: {', '.join(ahead)} was filtered both ways, which looks ahead; live it is causal. For a live bundle "
+            "convert with --mua causal."
+        )
     chosen = outcome.fitted.smoothing
     if chosen:
         say(f"smoothing: {chosen['kind']} {chosen['value']:g}, chosen by held-out trials")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offline.commands.console import say
+from b2g_rt.errors import ConfigError
+from offline.commands.console import console, say
 from offline.commands.options import PatternOption
 from offline.commands.recording_options import (
     ChannelsOption,
@@ -22,6 +23,7 @@ from offline.commands.recording_options import (
     WPickleOption,
     reader_options,
 )
+from offline.stages import stages
 
 if TYPE_CHECKING:
     from offline.recordings.formats.reader import RecordingReader
@@ -41,16 +43,47 @@ def inspect(
     mapping: MappingOption = None,
     monkey: MonkeyOption = None,
     latents: WPickleOption = None,
+    electrodes: Annotated[
+        bool,
+        typer.Option(
+            "--electrodes",
+            help="Read the values, and say which electrodes are dead, burst, or repeat well.",
+        ),
+    ] = False,
+    write_channels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="With --electrodes: write the channel map without dead and bursting electrodes, for --channels and "
+            "the live configuration.",
+        ),
+    ] = None,
+    reliability: Annotated[
+        float | None,
+        typer.Option(
+            min=-1,
+            max=1,
+            help="With --electrodes: electrodes that repeat no better are left out, too. Papers take 0.3.",
+        ),
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
-    """Say what is in a recording: format, rate, channels, trials, repetitions, gaps. Values are not read.
+    """Say what is in a recording: format, rate, channels, trials, repetitions, gaps; with --electrodes which are bad.
 
     Example: b2g-offline inspect recordings/monday.h5
 
+    Without the bad ones: b2g-offline inspect monday.h5 --electrodes --reliability 0.3 --write-channels good.yaml
+
     An amplifier's file: b2g-offline inspect monday.ns6 --channels configs/channels/brain2gan-1024.yaml
     """
+    from offline.commands import inspect_electrodes
     from offline.recordings.formats.opening import open_recording
 
+    if not electrodes and (write_channels is not None or reliability is not None):
+        given = "--write-channels" if write_channels is not None else "--reliability"
+        raise ConfigError(f"{given}: values are not read, expected --electrodes beside it. Add it.")
+    inspect_electrodes.check_target(write_channels)
+    written = ""
     options = reader_options(
         channels=channels,
         gaps=gaps,
@@ -64,14 +97,31 @@ def inspect(
     )
     with open_recording(file, options, format_) as reader:
         found = described(reader)
+        if electrodes:
+            from offline.recordings.electrode_findings import electrode_findings
+
+            with stages(console, quiet=json_) as stage:
+                judged = electrode_findings(reader, stage)
+            if json_:
+                found["electrodes"] = inspect_electrodes.data(judged, reliability)
+            else:
+                found.update(inspect_electrodes.lines(judged, reliability))
+            if write_channels is not None:
+                written = inspect_electrodes.write_channels(
+                    judged, reliability, write_channels, file
+                )
+                found.update({"written": str(write_channels)} if json_ else {})
     if json_:
         typer.echo(json.dumps(found, indent=1))
         return
     width = max(len(name) for name in found) + 2
     for name, value in found.items():
+        label = f"{name}:"
         for line in value if isinstance(value, list) else [value]:
-            say(f"{name + ':':<{width}}{line}")
-            name = ""
+            say(f"{label:<{width}}{line}")
+            label = ""
+    if written:
+        say(written)
 
 
 def described(reader: RecordingReader) -> dict[str, Any]:
@@ -98,6 +148,9 @@ def described(reader: RecordingReader) -> dict[str, Any]:
         found["gaps"] = reader.gaps.lines() or "none"
         if reader.gaps.n_segments > 1:
             found["segments"] = str(reader.gaps.n_segments)
+    made = reader.provenance().get("mua")
+    if isinstance(made, str):
+        found["mua"] = made
     found.update({name: value for name, value in info.facts if name not in found})
     return found
 

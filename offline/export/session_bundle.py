@@ -9,17 +9,17 @@ stimuli nor trials. After several days there is none that the next one must be l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.errors import ConfigError, SessionError
+from b2g_rt.errors import ChannelMapError, ConfigError, SessionError
 from offline.decoding.fitting import Fitted, channels_of_rois, fit
 from offline.decoding.stepping import decode_trials
-from offline.evaluation.decoded_session import decode_mua
+from offline.evaluation.decoded_windows import decode_mua
 from offline.evaluation.held_out import known_trials
 from offline.evaluation.scores import Scores, score
 from offline.evaluation.training_record import session_digest
@@ -41,6 +41,7 @@ from offline.recordings.features_file import (
     finite_trials,
     trials_of,
 )
+from offline.recordings.formats.opening import open_recording
 from offline.recordings.formats.reader import RecordingReader
 from offline.scheduling.resources import Resources
 from offline.stages import Stage
@@ -305,15 +306,34 @@ def _shown_live(
 def _told_of(recordings: Sequence[RecordingReader]) -> dict[str, Any]:
     names = [recording.info.path.name for recording in recordings]
     digests = [session_digest(recording) for recording in recordings]
+    made = sorted({str(r.provenance()["mua"]) for r in recordings if "mua" in r.provenance()})
+    mua = {"mua": made} if made else {}
     if len(names) == 1:
-        return {"session": names[0], "session_sha256": digests[0]}
-    return {"session": names, "session_sha256": digests}
+        return {"session": names[0], "session_sha256": digests[0], **mua}
+    return {"session": names, "session_sha256": digests, **mua}
+
+
+def _with_its_own_map(recording: RecordingReader) -> bool:
+    """Whether a recording is read with the electrodes that it says itself."""
+    if recording.opened_by is None or recording.opened_by[1].channels is None:
+        return True
+    path, options, format = recording.opened_by
+    try:
+        with open_recording(path, replace(options, channels=None), format) as own:
+            return own.channels.same_electrodes(recording.channels)
+    except ChannelMapError:
+        return True  # The file says nothing itself: the map that was given is its own.
 
 
 def _origin(recordings: Sequence[RecordingReader]) -> dict[str, Any]:
-    """Return what simulated sessions say about their macaque, so that the bundle can be demonstrated."""
+    """Return what simulated sessions say about their macaque, so that the bundle can be demonstrated.
+
+    Nothing where some of its electrodes are left out: from its seeds another animal would grow on the others.
+    """
     told = [
         {k: v for k, v in r.provenance().items() if k in ("macaque", "protocol", "seeds")}
         for r in recordings
     ]
+    if any("macaque" in one for one in told) and not all(map(_with_its_own_map, recordings)):
+        return {}
     return {k: v for k, v in told[0].items() if all(other.get(k) == v for other in told[1:])}

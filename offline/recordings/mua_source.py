@@ -19,6 +19,8 @@ from offline.recordings.formats.trial_table import TrialTable
 from offline.recordings.mua_chain import MuaRecording, mua_onsets
 from offline.recordings.recording import BLOCK_SAMPLES, Block, Recording
 
+_PLACES_AT_ONCE = 1_000_000
+
 
 class RecordingPart:
     """The rows [start, stop) of a recording: a day of several, say. A ``Recording``.
@@ -36,9 +38,10 @@ class RecordingPart:
         self.channels = reader.channels
         self.n_samples = stop - start
 
-    def index(self) -> NDArray[np.int64]:
-        """Return the places of the rows on the sample clock, int64, axes (sample,)."""
-        return self._reader.index(self._start, self._stop)
+    def index(self, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """Return the places of rows [start, stop) on the sample clock, int64, axes (sample,); all by default."""
+        first, last, _ = slice(start, stop).indices(self.n_samples)
+        return self._reader.index(self._start + first, self._start + last)
 
     def blocks(self, n_samples: int = BLOCK_SAMPLES) -> Iterator[Block]:
         """Yield the part from its first row, at most ``n_samples`` rows at a time."""
@@ -88,8 +91,7 @@ def mua_of(
     SessionError
         It is neither MUA at that rate nor voltage from which it can be made.
     """
-    index = reader.index()
-    first, stop = int(index.min()), int(index.max()) + 1
+    first, stop = _span(reader)
     if reader.info.rate_hz == rate_hz:
         return MuaTrials(reader, onsets, first, stop)
     spec = MuaSpec()
@@ -100,6 +102,18 @@ def mua_of(
         )
     mua = MuaRecording(reader, spec, "causal")
     return MuaTrials(mua, mua_onsets(onsets, spec), first // spec.factor, stop // spec.factor)
+
+
+def _span(reader: RecordingReader | RecordingPart) -> tuple[int, int]:
+    """Return the first place and the one after the last; piece by piece, an hour of voltage has 10^8 rows."""
+    if not reader.n_samples:
+        raise SessionError(f"{reader.info.path}: no samples, expected some. Check the recording.")
+    firsts, lasts = [], []
+    for start in range(0, reader.n_samples, _PLACES_AT_ONCE):
+        index = reader.index(start, min(start + _PLACES_AT_ONCE, reader.n_samples))
+        firsts.append(int(index.min()))
+        lasts.append(int(index.max()))
+    return min(firsts), max(lasts) + 1
 
 
 def days_of(reader: RecordingReader, table: TrialTable) -> list[tuple[int, int, NDArray[np.intp]]]:
@@ -116,6 +130,8 @@ def days_of(reader: RecordingReader, table: TrialTable) -> list[tuple[int, int, 
     new_day = np.flatnonzero(np.diff(table.day[order])) + 1
     if len(new_day) + 1 != len(np.unique(table.day)):
         new_day = new_day[:0]
+    if not len(new_day):
+        return [(0, reader.n_samples, np.sort(order))]
     halfway = (onsets[new_day - 1] + onsets[new_day]) // 2
     rows = np.searchsorted(np.maximum.accumulate(reader.index()), halfway)
     edges = [0, *rows.tolist(), reader.n_samples]

@@ -21,6 +21,7 @@ from offline.recordings.features import window_features
 from offline.recordings.formats.reader import RecordingReader
 from offline.recordings.formats.trial_table import UNKNOWN_DAY, TrialTable
 from offline.recordings.normalisation import paper_normalised
+from offline.recordings.recording import Recording
 from offline.recordings.reliability import averaged_repetitions, repetitions
 
 TRAIN, TEST = "train", "test"
@@ -97,17 +98,36 @@ def _window_means(
         raise SessionError(
             f"{info.path}: one row per stimulus already, expected a recording with samples. Use the file as it is."
         )
-    n = reader.channels.n_channels
-    as_it_is = Normaliser(Normalisation(kind="frozen"), np.zeros(n), np.ones(n), info.rate_hz)
-    features = window_features(
-        reader.blocks(),
-        trials.onset_idx,
-        sliding_windows(info.rate_hz),
-        reader.channels,
-        as_it_is,
-        progress=progress,
-    )
-    return features[:, 0]
+    return window_means(reader, trials.onset_idx, info.rate_hz, progress)
+
+
+def window_means(
+    recording: Recording,
+    onsets: NDArray[np.int64],
+    rate_hz: float,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Return the mean over each electrode's response window, in the recording's unit.
+
+    Parameters
+    ----------
+    recording : Recording
+    onsets : int64, axes (trial,)
+        On its sample clock.
+    rate_hz : float
+        Its rate.
+    progress : callable, optional
+        Called with the number of samples done since the last call.
+
+    Returns
+    -------
+    float32, axes (trial, channel); NaN where too much of a window is missing
+    """
+    n = recording.channels.n_channels
+    as_it_is = Normaliser(Normalisation(kind="frozen"), np.zeros(n), np.ones(n), rate_hz)
+    spec = sliding_windows(rate_hz)
+    blocks, channels = recording.blocks(), recording.channels
+    return window_features(blocks, onsets, spec, channels, as_it_is, progress=progress)[:, 0]
 
 
 def _is_test(

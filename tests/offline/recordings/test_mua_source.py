@@ -7,7 +7,10 @@ import pytest
 from b2g_rt.errors import SessionError
 from b2g_rt.mua.envelope import MuaEnvelope
 from b2g_rt.mua.filter_design import MuaSpec
+from offline.recordings import mua_source
+from offline.recordings.formats.gaps import GapPolicy
 from offline.recordings.formats.opening import open_recording
+from offline.recordings.formats.reader import ReaderOptions
 from offline.recordings.mua_source import RecordingPart, mua_of
 from tests import decoded_world as world
 
@@ -52,6 +55,18 @@ def test_another_rate_is_refused_with_one_line(session):
             mua_of(reader, reader.trials().onset_idx, 1000.0)
 
 
+def test_the_span_is_found_piece_by_piece(session, monkeypatch):
+    monkeypatch.setattr(mua_source, "_PLACES_AT_ONCE", 50)
+    with h5py.File(session, "r+") as file:
+        index = file["mua/index"][:]
+        index[20:40] += 10_000  # Late rows lie anywhere.
+        index[60] = -7
+        file["mua/index"][:] = index
+    with open_recording(session, ReaderOptions(gaps=GapPolicy("segment"))) as reader:
+        mua = mua_of(reader, reader.trials().onset_idx, 1000.0)
+        assert (mua.first, mua.stop) == (-7, 10_040)
+
+
 def test_a_part_of_a_recording_has_its_rows_whatever_the_block(session):
     with open_recording(session) as reader:
         part = RecordingPart(reader, 100, 777)
@@ -59,6 +74,8 @@ def test_a_part_of_a_recording_has_its_rows_whatever_the_block(session):
         assert max(len(block.index) for block in blocks) == 50
         index = np.concatenate([block.index for block in blocks])
         assert index.tolist() == part.index().tolist() == list(range(100, 777))
+        assert part.index(5, 9).tolist() == [105, 106, 107, 108]
+        assert part.index(670).tolist() == list(range(770, 777))
         values = np.concatenate([block.values for block in blocks])
         np.testing.assert_array_equal(values, reader.read(100, 777))
         assert part.n_samples == 677
