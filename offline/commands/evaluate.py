@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +14,13 @@ import typer
 from b2g_rt.errors import ConfigError
 from offline.commands.console import console, say
 from offline.commands.evaluation_report import evaluation_report, fixed_over_time
-from offline.commands.options import LatentsOption, PatternOption
+from offline.commands.options import (
+    MEMORY,
+    LatentsOption,
+    MemoryOption,
+    PatternOption,
+    SchedulerOption,
+)
 from offline.commands.recording_options import (
     ChannelsOption,
     FormatOption,
@@ -69,6 +77,8 @@ def evaluate(
             "cache by default."
         ),
     ] = None,
+    scheduler: SchedulerOption = None,
+    memory: MemoryOption = MEMORY,
 ) -> None:
     """Score single trials of a recording the bundle was not fitted on.
 
@@ -77,6 +87,8 @@ def evaluate(
     A second session: b2g-offline evaluate bundles/monday recordings/tuesday.h5 --json scores.json
 
     New simulated stimuli: b2g-offline evaluate simulated-faces --simulate 300 --report report
+
+    On a cluster: b2g-offline evaluate bundles/monday tuesday.h5 --scheduler tcp://node1:8786 --memory 8GiB
     """
     from offline.destinations import check_file, check_folder
     from offline.evaluation.bundle_scores import (
@@ -90,6 +102,7 @@ def evaluate(
     from offline.recordings.formats.opening import open_recording
     from offline.recordings.known_latents import pickled
     from offline.recordings.mua_source import mua_of
+    from offline.scheduling.resources import open_resources
 
     if (session is None) == (simulate is None):
         raise ConfigError(
@@ -100,7 +113,11 @@ def evaluate(
     check_folder("--report", report)
     loaded = find_bundle(bundle)
     slid = None
-    with stages(console, quiet=to_stdout) as stage:
+    written_to = report or (None if to_stdout else json_)
+    with (
+        open_resources(scheduler, memory, near=written_to or _here()) as resources,
+        stages(console, quiet=to_stdout) as stage,
+    ):
         if session is not None:
             options = reader_options(
                 channels=channels,
@@ -115,16 +132,22 @@ def evaluate(
             )
             with open_recording(session, options, format_) as recording:
                 known = latents_for(loaded, recording, latents)
-                decoded = decoded_session(loaded, recording, known, stage)
+                decoded = decoded_session(
+                    loaded, recording, known, stage, resources, reported=bool(report)
+                )
                 if report and recording.info.kind != "responses":
                     mua = mua_of(recording, decoded.onsets, loaded.windows.rate_hz)
-                    slid = fixed_over_time(loaded, replace(mua, onsets=decoded.onsets), stage)
+                    slid = fixed_over_time(
+                        loaded, replace(mua, onsets=decoded.onsets), stage, decoded.resources
+                    )
             what = session.name
         else:
-            decoded = simulated_session(loaded, simulate or 0, seed, stage)
+            decoded = simulated_session(
+                loaded, simulate or 0, seed, stage, resources, reported=bool(report)
+            )
             if report:
                 mua = simulated_trials(loaded, simulate or 0, seed)[1]
-                slid = fixed_over_time(loaded, mua, stage)
+                slid = fixed_over_time(loaded, mua, stage, decoded.resources)
             what = f"{simulate} new simulated stimuli"
         scores = score_decoded(loaded, decoded, stage)
         if simulate is not None:
@@ -160,3 +183,9 @@ def evaluate(
                 f"--json {json_}: {error.strerror}, expected a file that can be written."
             ) from None
         say(f"written: {json_}")
+
+
+def _here() -> Path:
+    """Return a place for what is too large to be held, where nothing else is written."""
+    folder = Path.cwd()
+    return (folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())) / "evaluate"

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from offline.evaluation.decoded_session import DecodedSession
     from offline.evaluation.slid_windows import SlidWindows
     from offline.recordings.mua_source import MuaTrials
+    from offline.scheduling.resources import Resources
 
 
-def fixed_over_time(bundle: ModelBundle, mua: MuaTrials, stage: Stage) -> SlidWindows | None:
+def fixed_over_time(
+    bundle: ModelBundle, mua: MuaTrials, stage: Stage, resources: Resources | None
+) -> SlidWindows | None:
     """Decode the trials of a fixed decoder at windows all over the trial; None for any other decoder."""
     from offline.evaluation.held_out import FeatureChain
     from offline.evaluation.slid_windows import slid_windows
@@ -28,7 +31,7 @@ def fixed_over_time(bundle: ModelBundle, mua: MuaTrials, stage: Stage) -> SlidWi
         return None
     decoder = OnnxDecoder(bundle.file("decoder.onnx").read_bytes())
     done = stage("report: the decoder slid over the trials", mua.recording.n_samples)
-    return slid_windows(decoder, FeatureChain.of_bundle(bundle), mua, done)
+    return slid_windows(decoder, FeatureChain.of_bundle(bundle), mua, done, resources)
 
 
 def evaluation_report(
@@ -87,6 +90,7 @@ def evaluation_report(
     from offline.evaluation.trained_stimuli import TrainedStimuli
     from offline.export.decoder_onnx import OnnxDecoder
     from offline.export.generator_onnx import OnnxGenerator
+    from offline.scheduling.local_workers import LocalWorkers
 
     trained = TrainedStimuli.of_bundle(bundle)
     if session.seen.all():
@@ -121,7 +125,12 @@ def evaluation_report(
         },
         trials.chosen(new),
         ReportedDecoder(
-            decoder, manifest.decoder_kind == "fixed", bundle.channels, bundle.windows, trained
+            decoder,
+            manifest.decoder_kind == "fixed",
+            bundle.channels,
+            bundle.windows,
+            trained,
+            session.resources.workers if session.resources else LocalWorkers(1),
         ),
         scores.unseen,
         generator.render,

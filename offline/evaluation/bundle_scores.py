@@ -15,12 +15,9 @@ from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.errors import BundleError, ConfigError, SessionError
 from b2g_rt.simulation.from_record import recorded_macaque
 from b2g_rt.simulation.macaque import parameter_reading
-from offline.evaluation.decoded_session import (
-    DecodedSession,
-    bundle_decoder,
-    decode_mua,
-    decoded_session,
-)
+from offline.evaluation.decoded_session import DecodedSession, bundle_decoder, decoded_session
+from offline.evaluation.decoded_windows import decode_mua
+from offline.evaluation.evaluation_memory import EvaluationSize, bounded
 from offline.evaluation.held_out import FeatureChain
 from offline.evaluation.scores import KnownTrials, Scores, score
 from offline.evaluation.training_record import (
@@ -30,6 +27,7 @@ from offline.evaluation.training_record import (
 from offline.recordings.formats.reader import RecordingReader
 from offline.recordings.mua_source import MuaTrials
 from offline.recordings.simulated_sessions import simulated_recording
+from offline.scheduling.resources import Resources
 from offline.stages import Stage
 from offline.stimuli.faces.face_parameters import PARAMETERS
 
@@ -121,29 +119,48 @@ def score_simulated(bundle: ModelBundle, n_trials: int, seed: int, stage: Stage)
 
 
 def simulated_session(
-    bundle: ModelBundle, n_trials: int, seed: int, stage: Stage
+    bundle: ModelBundle,
+    n_trials: int,
+    seed: int,
+    stage: Stage,
+    resources: Resources | None = None,
+    *,
+    reported: bool = False,
 ) -> DecodedSession:
     """Decode new stimuli, one trial each, of the macaque the bundle was fitted on.
+
+    Parameters
+    ----------
+    bundle : ModelBundle
+    n_trials, seed : int
+    stage : Stage
+        Progress.
+    resources : Resources, optional
+    reported : bool
+        See ``decoded_session``.
 
     Raises
     ------
     BundleError
         The bundle was not fitted on this release's simulator.
     ConfigError
-        The seed draws stimuli of the training.
+        The seed draws stimuli of the training, or it takes more memory than it may.
     """
     w, mua = simulated_trials(bundle, n_trials, seed)
+    known = KnownTrials(w, np.arange(n_trials), bundle.latent_mean)
+    decoder, chain = bundle_decoder(bundle), FeatureChain.of_bundle(bundle)
+    size = EvaluationSize.of(decoder, chain, known, reported=reported)
+    resources = bounded(size, resources, stage)
     done = stage("features", mua.stop)
-    features, decoded = decode_mua(
-        bundle_decoder(bundle), FeatureChain.of_bundle(bundle), mua, done
-    )
+    features, decoded = decode_mua(decoder, chain, mua, done, resources)
     return DecodedSession(
         stimuli=tuple(f"seed-{seed}-{i:04d}" for i in range(n_trials)),
         onsets=mua.onsets,
         features=features,
         decoded=decoded,
-        known=KnownTrials(w, np.arange(n_trials), bundle.latent_mean),
+        known=known,
         seen=np.zeros(n_trials, np.bool_),
+        resources=resources,
     )
 
 

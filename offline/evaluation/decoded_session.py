@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.errors import SessionError
-from offline.decoding.stepping import Decodes, decode_trials
-from offline.evaluation.free_running import decode_stream, stream_starts, windows_of_trials
+from offline.decoding.stepping import Decodes
+from offline.evaluation.decoded_windows import decode_cut, decode_mua
+from offline.evaluation.evaluation_memory import EvaluationSize, bounded
 from offline.evaluation.held_out import FeatureChain, known_trials
 from offline.evaluation.scores import KnownTrials
 from offline.evaluation.training_record import refuse_training_session, seen_in_training
 from offline.export.decoder_onnx import OnnxDecoder
-from offline.recordings.features import window_starts
+from offline.recordings.features_file import Features
 from offline.recordings.formats.reader import RecordingReader
 from offline.recordings.mua_source import MuaTrials, days_of, mua_of
 from offline.recordings.trials import recorded_trials
+from offline.scheduling.resources import Resources
 from offline.stages import Stage
 
 Float32 = NDArray[np.float32]
@@ -38,7 +40,7 @@ class DecodedSession:
     stimuli : tuple of str, axes (trial,)
     onsets : int64, axes (trial,)
         On the sample clock of the MUA; of responses without a time axis the row.
-    features : float32, axes (trial, window, channel), z units
+    features : float32, axes (trial, window, channel), z units; or a file of them
         NaN where too much of a window was missing. Of a free-running decoder one window.
     decoded : float32, axes (trial, window, latent)
         NaN where the features are.
@@ -46,14 +48,17 @@ class DecodedSession:
         The truth about these trials; its pool is every known stimulus that was shown.
     seen : bool, axes (trial,)
         Whether the stimulus was in the bundle's training: such trials are no held-out trials.
+    resources : Resources or None
+        Those that were given, with no more pieces at once than memory allows: for the work that follows.
     """
 
     stimuli: tuple[str, ...]
     onsets: NDArray[np.int64]
-    features: Float32
+    features: Features
     decoded: Float32
     known: KnownTrials
     seen: NDArray[np.bool_]
+    resources: Resources | None = None
 
     @property
     def n_trials(self) -> int:
@@ -66,6 +71,9 @@ def decoded_session(
     recording: RecordingReader,
     known: dict[str, Float32],
     stage: Stage,
+    resources: Resources | None = None,
+    *,
+    reported: bool = False,
 ) -> DecodedSession:
     """Decode every trial whose stimulus is known.
 
@@ -78,12 +86,18 @@ def decoded_session(
         See ``offline.inputs.latents_for``.
     stage : Stage
         Progress.
+    resources : Resources, optional
+        Workers that decode, and the memory that decides whether features are held; the figure is said.
+    reported : bool
+        Whether a report follows, which takes more of it.
 
     Raises
     ------
     SessionError
         A recording of the fit, another rate, other electrodes, no trials, no known stimulus, latents of another
         length, or responses where there should be a recording (and the other way round).
+    ConfigError
+        It takes more memory than it may.
     """
     refuse_training_session(bundle, recording)
     _check_kind(bundle, recording)
@@ -97,13 +111,15 @@ def decoded_session(
     kept, truth = known_trials(list(table.stimulus), known, bundle.latent_mean)
     stimuli = tuple(table.stimulus[i] for i in kept)
     decoder = bundle_decoder(bundle)
-    done = stage("features", recording.n_samples)
     chain = FeatureChain.of_bundle(bundle)
+    size = EvaluationSize.of(decoder, chain, truth, recording, reported=reported)
+    resources = bounded(size, resources, stage)
+    done = stage("features", recording.n_samples)
     onsets, features, decoded = decode_recording(
-        decoder, chain, recording, table.onset_idx[kept], done
+        decoder, chain, recording, table.onset_idx[kept], done, resources
     )
     seen = seen_in_training(bundle, stimuli, truth.latents)
-    return DecodedSession(stimuli, onsets, features, decoded, truth, seen)
+    return DecodedSession(stimuli, onsets, features, decoded, truth, seen, resources)
 
 
 def _check_kind(bundle: ModelBundle, recording: RecordingReader) -> None:
@@ -128,7 +144,8 @@ def decode_recording(
     recording: RecordingReader,
     onsets: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
-) -> tuple[NDArray[np.int64], Float32, Float32]:
+    resources: Resources | None = None,
+) -> tuple[NDArray[np.int64], Features, Float32]:
     """Cut and decode the windows of some trials.
 
     Parameters
@@ -140,12 +157,14 @@ def decode_recording(
         On the recording's sample clock.
     progress : callable, optional
         Called with the number of samples done since the last call.
+    resources : Resources, optional
+        See ``decode_mua``.
 
     Returns
     -------
     onsets : int64, axes (trial,)
         On the MUA's sample clock.
-    features : float32, axes (trial, window, channel)
+    features : float32, axes (trial, window, channel), or a file of them
     decoded : float32, axes (trial, window, latent)
 
     Raises
@@ -154,56 +173,15 @@ def decode_recording(
         Another rate, other electrodes, or responses without a time axis where there should be windows.
     """
     if recording.info.kind == "responses":
-        features = chain.responses(recording, onsets)
+        responses = chain.responses(recording, onsets)
         if progress:
             progress(recording.n_samples)
-        return onsets, features, decode_trials(decoder, features, fixed=True)
+        return onsets, responses, decode_cut(decoder, responses, resources, fixed=True)
     mua = mua_of(recording, onsets, chain.windows.rate_hz)
     if chain.normalisation.kind == "running":
         mua = replace(mua, day_starts=_day_starts(recording, mua))
-    features, decoded = decode_mua(decoder, chain, mua, progress)
+    features, decoded = decode_mua(decoder, chain, mua, progress, resources)
     return mua.onsets, features, decoded
-
-
-def decode_mua(
-    decoder: Decodes,
-    chain: FeatureChain,
-    mua: MuaTrials,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Float32, Float32]:
-    """Cut and decode the windows of some trials of MUA at the chain's rate.
-
-    Returns
-    -------
-    features : float32, axes (trial, window, channel)
-    decoded : float32, axes (trial, window, latent)
-
-    Notes
-    -----
-    Of a free-running decoder a trial's one window is that of the stream by which the service scores the trial. If it
-    remembers something, the whole stream is decoded; in memory are then the features of all its windows, 4 bytes x
-    channels per stride.
-    """
-    spec = chain.windows
-    if spec.anchor != "free":
-        features = chain.features(mua.recording, mua.onsets, progress, mua.day_starts)
-        return features, decode_trials(decoder, features)
-    starts = stream_starts(spec, mua.first, mua.stop)
-    at = windows_of_trials(starts, mua.onsets, spec)
-    static = window_starts(spec)[0]
-    if not decoder.n_state:
-        # Trials without a window are asked for one beyond the end.
-        found = np.where(at < 0, mua.stop, starts[at]) if len(starts) else mua.onsets
-        features = chain.features(mua.recording, found - static, progress, mua.day_starts)
-        return features, decode_trials(decoder, features, fixed=True)
-    slid = chain.features(mua.recording, starts - static, progress, mua.day_starts)[:, 0]
-    latents = decode_stream(decoder, slid, starts, spec)
-    return _rows_at(slid, at)[:, None], _rows_at(latents, at)[:, None]
-
-
-def _rows_at(rows: Float32, at: NDArray[np.intp]) -> Float32:
-    """Return rows, NaN for those at -1."""
-    return np.concatenate([rows, np.full_like(rows[:1], np.nan, shape=(1, rows.shape[1]))])[at]
 
 
 def _day_starts(recording: RecordingReader, mua: MuaTrials) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from offline.evaluation.resampling import (
 )
 from offline.evaluation.scores import KnownTrials
 from offline.evaluation.trained_stimuli import TrainedStimuli
+from offline.scheduling.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +99,7 @@ def score_decoding(
     top: Sequence[int] = (1, 5),
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> DecodingScores:
     """Score held-out trials at one window.
 
@@ -113,6 +115,8 @@ def score_decoding(
     n_choices, top : sequence of int
         N of N-way, k of top-k identification.
     n_permutations, seed : int
+    workers : Workers, optional
+        They do the bootstrap over dimensions; figures are the same without.
 
     Raises
     ------
@@ -148,5 +152,5 @@ def score_decoding(
         centred_test=permute_stimuli(centred, shown, n_permutations, seed),
         identification=identification(pearson, shown, n_choices, top, seed),
         two_way_test=permute_stimuli(two_way_table(pearson), shown, n_permutations, seed),
-        dimensions=score_dimensions(x, true, mean, shown, seed=seed),
+        dimensions=score_dimensions(x, true, mean, shown, seed=seed, workers=workers),
     )

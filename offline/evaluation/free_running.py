@@ -7,6 +7,8 @@ window that starts where the decoder was trained, or up to a stride later. Knows
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,37 +33,41 @@ def stream_starts(spec: WindowSpec, first: int, stop: int) -> NDArray[np.int64]:
 
 
 def decode_stream(
-    decoder: Decodes, features: Float32, starts: NDArray[np.int64], spec: WindowSpec
-) -> Float32:
-    """Decode the windows of a stream in order.
+    decoder: Decodes,
+    windows: Iterable[tuple[int, Float32 | None]],
+    starts: NDArray[np.int64],
+    spec: WindowSpec,
+) -> Iterator[tuple[int, Float32 | None, Float32 | None]]:
+    """Decode the windows of a stream as they come; one is in memory.
 
     Parameters
     ----------
     decoder : Decodes
-    features : float32, axes (window, channel)
-        NaN where too much of a window was lost: it gives no latent and changes nothing that is remembered.
+    windows : iterable of (window, features)
+        In order; features are float32, axes (channel,). One of which too much was lost is None, or has NaN: it gives
+        no latent and changes nothing that is remembered.
     starts : int64, axes (window,)
     spec : WindowSpec
 
-    Returns
-    -------
-    float32, axes (window, latent); NaN where the features are
+    Yields
+    ------
+    window : int
+    features : float32, axes (channel,), or None
+    latent : float32, axes (latent,), or None
     """
     blank = np.zeros((1, decoder.n_state), np.float32)
-    state, last = blank, 0
-    latents: Float32 | None = None
-    for i in np.flatnonzero(np.isfinite(features).all(axis=1)):
+    state = blank
+    last: int | None = None
+    for i, features in windows:
+        if features is None or not np.isfinite(features).all():
+            yield i, None, None
+            continue
         start = int(starts[i])
-        if latents is None or begins_anew(spec, last, start):
+        if last is None or begins_anew(spec, last, start):
             state = blank
-        latent, state = decoder.step(features[i : i + 1], 0, state)
-        if latents is None:
-            latents = np.full((len(features), latent.shape[1]), np.nan, np.float32)
-        latents[i], last = latent[0], start
-    if latents is None:
-        n_latents = decoder.step(features[:0], 0, blank[:0])[0].shape[1]
-        return np.full((len(features), n_latents), np.nan, np.float32)
-    return latents
+        latent, state = decoder.step(features[None], 0, state)
+        last = start
+        yield i, features, latent[0]
 
 
 def windows_of_trials(

@@ -5,7 +5,7 @@ Causal by construction: features come from ``window_features``, with the statist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import SessionError
 from b2g_rt.mua.normaliser import Normaliser
 from offline.evaluation.scores import KnownTrials
-from offline.recordings.features import window_features, window_features_file
+from offline.recordings.features import cut_windows, window_features, window_features_file
 from offline.recordings.features_file import FeaturesFile
 from offline.recordings.formats.reader import RecordingReader
 from offline.recordings.recording import Recording
@@ -87,6 +87,23 @@ class FeatureChain:
             progress=progress,
         )
 
+    def cut(
+        self,
+        recording: Recording,
+        onsets: NDArray[np.int64],
+        progress: Callable[[int], None] | None = None,
+        day_starts: Sequence[int] = (0,),
+    ) -> Iterator[tuple[int, int, NDArray[np.float32] | None]]:
+        """Yield (trial, window, values) in order of time, as ``features`` gathers them; see ``cut_windows``."""
+        return cut_windows(
+            recording.blocks(),
+            onsets,
+            self.windows,
+            recording.channels,
+            self._normaliser(recording, day_starts),
+            progress=progress,
+        )
+
     def features_file(
         self,
         path: Path,
@@ -140,7 +157,8 @@ class FeatureChain:
             raise SessionError(
                 f"recording: {recording.channels.n_channels} electrodes "
                 f"({', '.join(recording.channels.rois())}), the bundle was trained on other "
-                f"{self.channels.n_channels}. Use the bundle of this animal."
+                f"{self.channels.n_channels}. Use the bundle of this animal, or give --channels the map that it was "
+                "fitted with."
             )
 
 

@@ -6,6 +6,7 @@ Pure functions of decoded and true latents, axes (trial, latent), in float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from offline.evaluation.metrics import Array, correlations
 from offline.evaluation.resampling import N_PERMUTATIONS, ArrayInterval, bootstrap, permute_pairs
+from offline.scheduling.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,7 @@ def score_dimensions(
     groups: NDArray[np.integer],
     n_resamples: int = 200,
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> DimensionScores:
     """Score each dimension.
 
@@ -95,6 +98,8 @@ def score_dimensions(
         Stimulus of each trial.
     n_resamples, seed : int
         Of the bootstrap over stimuli.
+    workers : Workers, optional
+        They do the bootstrap; figures are the same without.
     """
     decoded, true = np.asarray(decoded, np.float64), np.asarray(true, np.float64)
     guess = np.broadcast_to(np.asarray(mean, np.float64), true.shape)
@@ -106,12 +111,8 @@ def score_dimensions(
     squares = np.square(true - decoded)
     varies = np.ptp(true, axis=0) > 0
     unit = np.where(varies, 1.0 / np.where(varies, true.var(axis=0), 1.0), 0.0)
-
-    def means(rows: NDArray[np.intp]) -> Array:
-        r = correlations(decoded[rows], true[rows]).mean()
-        return np.array([r, varies.mean() - (squares[rows].mean(axis=0) * unit).mean()])
-
-    both = bootstrap(means, groups, n_resamples, seed)
+    means = partial(_means, decoded, true, squares, unit, float(varies.mean()))
+    both = bootstrap(means, groups, n_resamples, seed, workers)
     return DimensionScores(
         pearson=correlations(decoded, true),
         r2=r_squared(decoded, true),
@@ -128,6 +129,7 @@ def dimension_p_values(
     groups: NDArray[np.integer],
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> tuple[Array, Array]:
     """Test each dimension's Pearson's r by permuting stimuli.
 
@@ -137,6 +139,8 @@ def dimension_p_values(
     groups : int, axes (trial,)
         Stimulus of each trial; repeats have the same true latent.
     n_permutations, seed : int
+    workers : Workers, optional
+        They do the permutations; p-values are the same without.
 
     Returns
     -------
@@ -145,10 +149,28 @@ def dimension_p_values(
     """
     from scipy.stats import false_discovery_control
 
-    _, p = permute_pairs(
-        lambda rows: correlations(decoded, true[rows]), groups, n_permutations, seed
-    )
+    statistic = partial(_correlations, decoded, true)
+    _, p = permute_pairs(statistic, groups, n_permutations, seed, workers)
     return p, np.asarray(false_discovery_control(p))
+
+
+def _means(
+    decoded: NDArray[np.floating],
+    true: NDArray[np.floating],
+    squares: NDArray[np.floating],
+    unit: NDArray[np.floating],
+    varying: float,
+    rows: NDArray[np.intp],
+) -> Array:
+    """Return the means over dimensions of r and R2, of resampled trials."""
+    r = correlations(decoded[rows], true[rows]).mean()
+    return np.array([r, varying - (squares[rows].mean(axis=0) * unit).mean()])
+
+
+def _correlations(
+    decoded: NDArray[np.floating], true: NDArray[np.floating], rows: NDArray[np.intp]
+) -> Array:
+    return correlations(decoded, true[rows])
 
 
 def _plain(interval: ArrayInterval) -> dict[str, float]:

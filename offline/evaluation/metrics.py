@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+TABLE_SIZE = 2**24
+"""Numbers in a table of trials and stimuli, at most; more trials are compared block by block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -62,10 +65,17 @@ def two_way_identification(
         Share of the other stimuli that correlate less (Pearson over latents) with the decoded latent than the true
         one; a tie counts half, so a constant prediction scores chance.
     """
-    similarity = unit_rows(decoded - mean) @ unit_rows(pool - mean).T
-    true = similarity[np.arange(len(decoded)), true_idx][:, None]
-    wins = (similarity < true).sum(axis=1) + 0.5 * ((similarity == true).sum(axis=1) - 1)
-    return np.asarray(wins / max(1, len(pool) - 1) if len(pool) > 1 else np.full(len(decoded), 0.5))
+    if len(pool) == 1:
+        return np.full(len(decoded), 0.5)
+    units = unit_rows(pool - mean).T
+    n = max(1, TABLE_SIZE // len(pool))
+    wins = np.empty(len(decoded))
+    for start in range(0, len(decoded), n):
+        similarity = unit_rows(decoded[start : start + n] - mean) @ units
+        true = similarity[np.arange(len(similarity)), true_idx[start : start + n]][:, None]
+        ties = (similarity == true).sum(axis=1) - 1
+        wins[start : start + n] = (similarity < true).sum(axis=1) + 0.5 * ties
+    return np.asarray(wins / (len(pool) - 1))
 
 
 def correlations(a: NDArray[np.floating], b: NDArray[np.floating]) -> Array:

@@ -7,18 +7,24 @@ doi 10.2202/1544-6115.1585): never 0, and uniform where there is nothing. Knows 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.scheduling.local_workers import LocalWorkers
+from offline.scheduling.workers import Workers
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Statistic = Callable[[Rows], NDArray[np.floating] | float]
+"""From row numbers to a figure or an array of figures."""
 
 N_RESAMPLES = 1000
 N_PERMUTATIONS = 999
 _PERMUTATIONS_AT_ONCE = 100
+_PER_PIECE = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,10 +81,11 @@ def p_value(observed: NDArray[np.floating] | float, null: NDArray[np.floating]) 
 
 
 def bootstrap(
-    statistic: Callable[[Rows], NDArray[np.floating] | float],
+    statistic: Statistic,
     groups: NDArray[np.integer],
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> ArrayInterval:
     """Return a statistic of all trials and its 95 % interval, resampling stimuli.
 
@@ -89,6 +96,8 @@ def bootstrap(
     groups : int, axes (trial,)
         Stimulus of each trial.
     n_resamples, seed : int
+    workers : Workers, optional
+        They do the statistic, which other processes must be able to be sent; what is drawn does not depend on them.
 
     Notes
     -----
@@ -99,12 +108,14 @@ def bootstrap(
     _, starts = np.unique(np.asarray(groups)[order], return_index=True)
     members = np.split(order, starts[1:])
     rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(n_resamples):
+
+    def rows() -> Rows:
         chosen = rng.integers(len(members), size=len(members))
-        rows = np.concatenate([members[i] for i in chosen])
-        drawn.append(np.asarray(statistic(rows), np.float64))
-    low, high = np.quantile(np.stack(drawn), (0.025, 0.975), axis=0)
+        return np.concatenate([members[i] for i in chosen])
+
+    pieces = _pieces(rows, n_resamples)
+    drawn = list((workers or LocalWorkers(1)).run(_statistics, pieces, shared=statistic))
+    low, high = np.quantile(np.concatenate(drawn), (0.025, 0.975), axis=0)
     value = np.asarray(statistic(np.arange(len(order))), np.float64)
     return ArrayInterval(value, np.asarray(low), np.asarray(high))
 
@@ -139,10 +150,11 @@ def permute_stimuli(
 
 
 def permute_pairs(
-    statistic: Callable[[Rows], NDArray[np.floating] | float],
+    statistic: Statistic,
     groups: NDArray[np.integer],
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
+    workers: Workers | None = None,
 ) -> tuple[Array, Array]:
     """Test any statistic of the pairs of decoded and true, an array of them too.
 
@@ -153,6 +165,8 @@ def permute_pairs(
     groups : int, axes (trial,)
         Stimulus of each trial.
     n_permutations, seed : int
+    workers : Workers, optional
+        See ``bootstrap``.
 
     Returns
     -------
@@ -162,11 +176,11 @@ def permute_pairs(
     shown, first, of_trial = np.unique(groups, return_index=True, return_inverse=True)
     rng = np.random.default_rng(seed)
     observed = np.asarray(statistic(first[of_trial]), np.float64)
-    b = np.zeros(observed.shape)
-    for _ in range(n_permutations):
-        moved = first[rng.permutation(len(shown))]
-        null = np.asarray(statistic(moved[of_trial]), np.float64)
-        b += null >= observed - 1e-12 * np.maximum(np.abs(null), np.abs(observed))
+    pieces = _pieces(lambda: first[rng.permutation(len(shown))][of_trial], n_permutations)
+    shared = (statistic, observed)
+    b = sum(
+        (workers or LocalWorkers(1)).run(_as_much, pieces, shared=shared), np.zeros_like(observed)
+    )
     return observed, np.asarray((b + 1.0) / (n_permutations + 1.0))
 
 
@@ -199,6 +213,26 @@ def flip_signs(
         n = min(_PERMUTATIONS_AT_ONCE, n_permutations - start)
         null.append(rng.choice((-1.0, 1.0), (n, len(totals))) @ totals)
     return _test(float(totals.sum()) / len(of_trial), np.concatenate(null) / len(of_trial))
+
+
+def _pieces(drawn: Callable[[], Rows], n: int) -> Iterator[list[Rows]]:
+    """Yield what is drawn, one after the other, some for each piece of work."""
+    for start in range(0, n, _PER_PIECE):
+        yield [drawn() for _ in range(min(_PER_PIECE, n - start))]
+
+
+def _statistics(statistic: Statistic, drawn: list[Rows]) -> Array:
+    return np.stack([np.asarray(statistic(rows), np.float64) for rows in drawn])
+
+
+def _as_much(shared: tuple[Statistic, Array], drawn: list[Rows]) -> Array:
+    """Count how many null figures are at least as large as those observed."""
+    statistic, observed = shared
+    b = np.zeros_like(observed)
+    for rows in drawn:
+        null = np.asarray(statistic(rows), np.float64)
+        b += null >= observed - 1e-12 * np.maximum(np.abs(null), np.abs(observed))
+    return b
 
 
 def _test(observed: float, null: Array) -> PermutationTest:

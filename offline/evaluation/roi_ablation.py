@@ -91,12 +91,22 @@ def silenced(
         raise ChannelMapError(
             f"ROI ablation: features of {features.shape[-1]} channels, the channel map has {channels.n_channels}."
         )
+    return np.where(channels_in(channels, rois), np.asarray(fill, np.float32), features)
+
+
+def channels_in(channels: ChannelMap, rois: Collection[str]) -> NDArray[np.bool_]:
+    """Return which channels are in some ROIs, axes (channel,).
+
+    Raises
+    ------
+    ChannelMapError
+        An ROI without channels.
+    """
     if unknown := sorted(set(rois) - set(channels.rois())):
         raise ChannelMapError(
             f"ROI ablation: no channel in '{unknown[0]}', expected one of {', '.join(channels.rois())}."
         )
-    mask = np.isin(np.array(channels.roi), sorted(rois))
-    return np.where(mask, np.asarray(fill, np.float32), features)
+    return np.isin(np.array(channels.roi), sorted(rois))
 
 
 def roi_ablation(
@@ -128,6 +138,24 @@ def roi_ablation(
     def scored(rois: Collection[str]) -> NDArray[np.float64]:
         return score(decoder.predict(silenced(features, channels, rois, fill), window_idx))
 
+    return roi_shares(scored, channels, groups)
+
+
+def roi_shares(
+    scored: Callable[[Collection[str]], NDArray[np.float64]],
+    channels: ChannelMap,
+    groups: NDArray[np.integer],
+) -> RoiAblation:
+    """Compare scores with each ROI silenced, and with each ROI alone, whoever decoded.
+
+    Parameters
+    ----------
+    scored : callable
+        From the ROIs that are silenced to one figure per trial, float64, axes (trial,).
+    channels : ChannelMap
+    groups : int, axes (trial,)
+        Stimulus of each trial, for intervals.
+    """
     everywhere = channels.rois()
     whole = scored(())
     shares = []
@@ -147,5 +175,5 @@ def roi_ablation(
         whole=bootstrap_mean(whole, groups),
         nothing=bootstrap_mean(scored(everywhere), groups),
         rois=tuple(shares),
-        n_trials=len(features),
+        n_trials=len(groups),
     )

@@ -7,17 +7,19 @@ one, reads earlier and later windows. For reports; knows no scores.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.windows import WindowSpec
 from offline.decoding.stepping import Decodes
-from offline.evaluation.decoded_session import decode_mua
+from offline.evaluation.decoded_windows import decode_free
 from offline.evaluation.held_out import FeatureChain
 from offline.recordings.features import window_starts
+from offline.recordings.features_file import Features
 from offline.recordings.mua_source import MuaTrials
+from offline.scheduling.resources import Resources
 
 FIRST_STOP_MS, LAST_STOP_MS, STEP_MS = 0.0, 300.0, 25.0
 
@@ -30,13 +32,13 @@ class SlidWindows:
     ----------
     windows : WindowSpec
         Where they are, anchored to the onset; lags as the decoder's.
-    features : float32, axes (trial, window, channel), z units
+    features : float32, axes (trial, window, channel), z units; or a file of them
     decoded : float32, axes (trial, window, latent)
         NaN where too much of a window was missing.
     """
 
     windows: WindowSpec
-    features: NDArray[np.float32]
+    features: Features
     decoded: NDArray[np.float32]
 
 
@@ -45,6 +47,7 @@ def slid_windows(
     chain: FeatureChain,
     mua: MuaTrials,
     progress: Callable[[int], None] | None = None,
+    resources: Resources | None = None,
 ) -> SlidWindows:
     """Decode windows that close 0 to 300 ms after the onset, every 25 ms.
 
@@ -57,15 +60,17 @@ def slid_windows(
     mua : MuaTrials
     progress : callable, optional
         Called with the number of samples done since the last call.
+    resources : Resources, optional
+        See ``decode_mua``.
     """
     spec = chain.windows
     stops = np.arange(FIRST_STOP_MS, LAST_STOP_MS + STEP_MS / 2, STEP_MS)
     starts = np.round(stops * spec.rate_hz / 1000.0).astype(np.int64) - spec.length
     # A window that starts elsewhere is the trained one of an onset that was elsewhere.
-    shifted = mua.onsets[:, None] + (starts - window_starts(spec)[0])[None]
-    moved = replace(mua, onsets=shifted.ravel())
-    features, decoded = decode_mua(decoder, chain, moved, progress)
-    shape = (*shifted.shape, -1)
+    shifts = starts - window_starts(spec)[0]
+    features, decoded = decode_free(
+        decoder, chain, mua, shifts, progress, resources, name="slid-features"
+    )
     windows = WindowSpec(
         rate_hz=spec.rate_hz,
         length=spec.length,
@@ -75,4 +80,4 @@ def slid_windows(
         n_windows=len(starts),
         roi_lag=spec.roi_lag,
     )
-    return SlidWindows(windows, features.reshape(shape), decoded.reshape(shape))
+    return SlidWindows(windows, features, decoded)

@@ -17,6 +17,9 @@ from b2g_rt.errors import ConfigError
 from offline.evaluation.held_out import Predicts
 from offline.evaluation.metrics import Array, cosines
 from offline.evaluation.scores import KnownTrials, Scores
+from offline.recordings.features_file import Features, trial_blocks
+from offline.scheduling.local_workers import LocalWorkers
+from offline.scheduling.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +114,11 @@ class TemporalGeneralisation:
 
 
 def temporal_generalisation(
-    decoder: Predicts, n_fit_windows: int, features: NDArray[np.float32], known: KnownTrials
+    decoder: Predicts,
+    n_fit_windows: int,
+    features: Features,
+    known: KnownTrials,
+    workers: Workers | None = None,
 ) -> TemporalGeneralisation:
     """Let every window's decoder decode every window.
 
@@ -121,32 +128,55 @@ def temporal_generalisation(
         ``per_window``, fitted; or ``fixed``, with one fit window: a matrix of one row.
     n_fit_windows : int
         Maps the decoder has.
-    features : float32, axes (trial, score window, channel)
+    features : float32, axes (trial, score window, channel), or a file of them
         Of held-out trials; NaN where a window could not be cut.
     known : KnownTrials
+    workers : Workers, optional
+        They decode, block by block of trials; figures are the same without.
 
     Notes
     -----
     King & Dehaene 2014, doi 10.1016/j.tics.2014.01.002: a square of high values is a code that lasts, a diagonal one
     that changes.
     """
-    n_score = features.shape[1]
-    shape = (n_fit_windows, n_score)
-    raw, centred = np.full(shape, np.nan), np.full(shape, np.nan)
-    baseline, n_trials = np.full(n_score, np.nan), np.zeros(n_score, np.int64)
+    n_trials, n_score = features.shape[:2]
     mean = known.mean.astype(np.float64)
-    for k in range(n_score):
+    of_trials = np.full((2, n_fit_windows, n_score, n_trials), np.nan)
+    whole = np.zeros((n_score, n_trials), np.bool_)
+    blocks = (
+        (trials, block, known.pool[known.true_idx[trials]])
+        for trials, block in trial_blocks(features)
+    )
+    shared = (decoder, n_fit_windows, mean)
+    for trials, found in (workers or LocalWorkers(1)).run(_cells, blocks, shared=shared):
+        of_trials[..., trials] = found
+        whole[:, trials] = np.isfinite(found[0, 0])
+    cells = np.full((2, n_fit_windows, n_score), np.nan)
+    baseline = np.full(n_score, np.nan)
+    guess = cosines(np.broadcast_to(mean, known.latents.shape), known.latents)
+    for k in np.flatnonzero(whole.any(axis=1)):
+        baseline[k] = guess[whole[k]].mean()
+        for cell, values in zip(cells, of_trials, strict=True):
+            cell[:, k] = [values[fit, k, whole[k]].mean() for fit in range(n_fit_windows)]
+    return TemporalGeneralisation(cells[0], cells[1], baseline, whole.sum(axis=1, dtype=np.int64))
+
+
+def _cells(
+    shared: tuple[Predicts, int, Array],
+    item: tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]],
+) -> tuple[NDArray[np.intp], Array]:
+    """Return a block of trials' cosines, raw and centred, float64, axes (kind, fit window, score window, trial)."""
+    decoder, n_fit_windows, mean = shared
+    trials, features, true = item
+    found = np.full((2, n_fit_windows, features.shape[1], len(trials)), np.nan)
+    for k in range(features.shape[1]):
         whole = np.isfinite(features[:, k]).all(axis=1)
-        n_trials[k] = np.count_nonzero(whole)
-        if not n_trials[k]:
-            continue
-        x, true = np.ascontiguousarray(features[whole, k]), known.latents[whole]
-        baseline[k] = cosines(np.broadcast_to(mean, true.shape), true).mean()
+        x, there = np.ascontiguousarray(features[whole, k]), true[whole]
         for fit in range(n_fit_windows):
             decoded = decoder.predict(x, fit)
-            raw[fit, k] = cosines(decoded, true).mean()
-            centred[fit, k] = cosines(decoded - mean, true - mean).mean()
-    return TemporalGeneralisation(raw, centred, baseline, n_trials)
+            found[0, fit, k, whole] = cosines(decoded, there)
+            found[1, fit, k, whole] = cosines(decoded - mean, there - mean)
+    return trials, found
 
 
 def window_stops_ms(spec: WindowSpec, n_windows: int) -> Array:

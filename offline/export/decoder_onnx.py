@@ -78,12 +78,19 @@ def _add_smoothing(graph: Graph, decoder: SmoothedDecoder) -> None:
 
 
 class OnnxDecoder:
-    """A decoder file on ONNX Runtime's CPU provider; one window of one trial at a time, as it runs live."""
+    """A decoder file on ONNX Runtime's CPU provider; one window of one trial at a time, as it runs live.
+
+    Sent to another process, it is opened anew there.
+    """
 
     def __init__(self, model: bytes) -> None:
+        self._model = model
         self._session = cpu_session(model)
         inputs = {i.name: i.shape for i in self._session.get_inputs()}
         self.n_state = int(inputs["state"][1]) if "state" in inputs else 0
+
+    def __reduce__(self) -> tuple[type[OnnxDecoder], tuple[bytes]]:
+        return OnnxDecoder, (self._model,)
 
     def predict(self, features: NDArray[np.float32], window_idx: int) -> NDArray[np.float32]:
         """Decode one window of many trials; see ``LinearDecoder.predict``.

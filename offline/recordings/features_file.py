@@ -7,7 +7,7 @@ trials, twice while it is put in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,15 @@ class FeaturesFile:
             return whole
         return whole[self.rows]
 
+    def trials(self, trial_idx: NDArray[np.integer]) -> Float32:
+        """Return all windows of some trials, float32, axes (trial, window, channel); what lies between is read too."""
+        wanted = self.rows[trial_idx]
+        found = np.empty((len(wanted), self.n_windows, self.n_channels), np.float32)
+        first = 0
+        for path in self.paths:
+            first += _read_trials(path, wanted - first, found)
+        return found
+
 
 Features = Float32 | FeaturesFile
 """Axes (trial, window, channel)."""
@@ -97,6 +106,23 @@ def trials_of(features: Features, trial_idx: NDArray[np.integer]) -> Features:
             features.paths, features.rows[trial_idx], features.n_windows, features.n_channels
         )
     return features[trial_idx]
+
+
+def trial_blocks(features: Features) -> Iterator[tuple[NDArray[np.intp], Float32]]:
+    """Yield every trial once, in blocks: positions of the trials, and float32, axes (trial, window, channel).
+
+    At most TRIALS_PER_CHUNK trials at a time; those of a file in the file's order, as they lie there.
+    """
+    if not isinstance(features, FeaturesFile):
+        for start in range(0, len(features), TRIALS_PER_CHUNK):
+            some = features[start : start + TRIALS_PER_CHUNK]
+            yield np.arange(start, start + len(some)), some
+        return
+    order = np.argsort(features.rows, kind="stable")
+    edges = np.flatnonzero(np.diff(features.rows[order] // TRIALS_PER_CHUNK)) + 1
+    for trials in np.split(order, edges):
+        if len(trials):
+            yield trials, features.trials(trials)
 
 
 def joined_features(parts: Sequence[Features]) -> Features:
@@ -132,6 +158,22 @@ def _read_window(path: Path, window_idx: int) -> Float32:
     try:
         with h5py.File(path, "r") as file:
             return np.asarray(file["features"][:, window_idx], np.float32)
+    except (OSError, KeyError) as error:
+        raise SessionError(
+            f"{path}: cannot be read ({error}), expected features written before. Delete it."
+        ) from None
+
+
+def _read_trials(path: Path, rows: NDArray[np.integer], into: Float32) -> int:
+    """Read those of some rows that are in a file; return how many rows it has."""
+    try:
+        with h5py.File(path, "r") as file:
+            data = file["features"]
+            here = np.flatnonzero((rows >= 0) & (rows < len(data)))
+            if len(here):
+                start, stop = int(rows[here].min()), int(rows[here].max()) + 1
+                into[here] = data[start:stop][rows[here] - start]
+            return len(data)
     except (OSError, KeyError) as error:
         raise SessionError(
             f"{path}: cannot be read ({error}), expected features written before. Delete it."

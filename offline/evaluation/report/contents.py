@@ -6,21 +6,25 @@ scores that ``evaluate`` prints: they are handed in, not computed a second time.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
+from offline.decoding.stepping import Decodes
+from offline.evaluation.decoded_blocks import Silence
 from offline.evaluation.decoding_scores import score_decoding
 from offline.evaluation.identification import similarities
 from offline.evaluation.latent_dimensions import dimension_p_values
-from offline.evaluation.metrics import cosines
+from offline.evaluation.metrics import Array, cosines
 from offline.evaluation.report.electrode_effects import ABOUT, electrode_effects
 from offline.evaluation.report.held_out_trials import HeldOutTrials, ReportedDecoder, SlidTrials
 from offline.evaluation.report.repeated_stimuli import repetition_contents
 from offline.evaluation.resampling import N_PERMUTATIONS, permute_stimuli
-from offline.evaluation.roi_ablation import roi_ablation, silenced
+from offline.evaluation.roi_ablation import channels_in, roi_shares
 from offline.evaluation.scores import Scores, score
 from offline.evaluation.time_course import temporal_generalisation, time_curve, window_stops_ms
 from offline.stages import Stage
@@ -67,7 +71,7 @@ def report_contents(
     done = stage("report: single trials", 2)
     single = _section(trials, decoder, scores)
     done(1)
-    single["dimension_tests"] = _dimension_tests(trials)
+    single["dimension_tests"] = _dimension_tests(trials, decoder)
     done(1)
     repeated = trials.repeated()
     done = stage("report: windows, ROIs and electrodes", 6)
@@ -101,7 +105,13 @@ def report_contents(
 
 
 def _section(trials: HeldOutTrials, decoder: ReportedDecoder, scores: Scores) -> dict[str, Any]:
-    last = score_decoding(trials.decoded[:, -1], trials.known, trials.stimuli, decoder.trained)
+    last = score_decoding(
+        trials.decoded[:, -1],
+        trials.known,
+        trials.stimuli,
+        decoder.trained,
+        workers=decoder.workers,
+    )
     return {
         "scores": scores.to_dict(),
         "last_window": last.to_dict(),
@@ -109,12 +119,13 @@ def _section(trials: HeldOutTrials, decoder: ReportedDecoder, scores: Scores) ->
     }
 
 
-def _dimension_tests(trials: HeldOutTrials) -> dict[str, Any]:
+def _dimension_tests(trials: HeldOutTrials, decoder: ReportedDecoder) -> dict[str, Any]:
     whole = np.isfinite(trials.decoded[:, -1]).all(axis=1)
     p, adjusted = dimension_p_values(
         trials.decoded[whole, -1],
         trials.known.latents[whole],
         trials.known.true_idx[whole],
+        workers=decoder.workers,
     )
     return {
         "n_permutations": N_PERMUTATIONS,
@@ -169,14 +180,18 @@ def _roi_curves(
     if not len(whole):
         return {}
     held = trials.chosen(whole)
-    fill = held.features.mean(axis=0, dtype=np.float64)
+    fill = held.mean_response()
     every, found = decoder.channels.rois(), {}
     for roi in every:
         others = [r for r in every if r != roi]
-        features = silenced(held.features, decoder.channels, others, fill)
-        scores = score(decoder.decode(features), held.known)
+        silence = _silence(decoder.channels, others, fill)
+        scores = score(decoder.decode(held.features, silence), held.known)
         found[roi] = time_curve(scores, spec, centred=True).to_dict()
     return found
+
+
+def _silence(channels: ChannelMap, rois: Collection[str], fill: NDArray[np.float64]) -> Silence:
+    return Silence(channels_in(channels, rois), fill.astype(np.float32))
 
 
 def _curves(scores: Scores, spec: WindowSpec) -> dict[str, Any] | None:
@@ -202,19 +217,23 @@ def _curves(scores: Scores, spec: WindowSpec) -> dict[str, Any] | None:
 class _MemoryEmpty:
     """A decoder as one map per window, without what it may remember of earlier windows."""
 
-    def __init__(self, decoder: ReportedDecoder) -> None:
+    def __init__(self, decoder: Decodes) -> None:
         self._decoder = decoder
 
     def predict(self, features: NDArray[np.float32], window_idx: int) -> NDArray[np.float32]:
-        state = np.zeros((len(features), self._decoder.decoder.n_state), np.float32)
-        return self._decoder.decoder.step(features, window_idx, state)[0]
+        state = np.zeros((len(features), self._decoder.n_state), np.float32)
+        return self._decoder.step(features, window_idx, state)[0]
 
 
 def _generalisation(trials: HeldOutTrials, decoder: ReportedDecoder) -> dict[str, Any] | None:
     if decoder.fixed:
         return None
     found = temporal_generalisation(
-        _MemoryEmpty(decoder), decoder.windows.n_windows, trials.features, trials.known
+        _MemoryEmpty(decoder.decoder),
+        decoder.windows.n_windows,
+        trials.features,
+        trials.known,
+        decoder.workers,
     )
     memory = " Every cell starts with an empty memory." if decoder.has_memory else ""
     return found.to_dict() | {
@@ -226,41 +245,26 @@ def _generalisation(trials: HeldOutTrials, decoder: ReportedDecoder) -> dict[str
     }
 
 
-class _LastWindow:
-    """Decodes whole trials, and gives the last window: what was silenced was silent all along."""
-
-    def __init__(self, decoder: ReportedDecoder) -> None:
-        self._decoder = decoder
-
-    def predict(self, features: NDArray[np.float32], window_idx: int) -> NDArray[np.float32]:
-        if self._decoder.has_memory:
-            return self._decoder.decode(features)[:, window_idx]
-        n_trials = len(features)
-        k = 0 if self._decoder.fixed else window_idx
-        nothing = np.empty((n_trials, 0), np.float32)
-        return self._decoder.decoder.step(features[:, window_idx], k, nothing)[0]
-
-
 def _ablation(trials: HeldOutTrials, decoder: ReportedDecoder) -> dict[str, Any] | None:
     whole = trials.whole
     if not whole.any():
         return None
-    features, true = trials.features[whole], trials.known.latents[whole]
-    shown, mean = trials.known.true_idx[whole], trials.known.mean.astype(np.float64)
-    fill = features.mean(axis=0, dtype=np.float64)
+    held = trials.chosen(np.flatnonzero(whole))
+    true, shown = held.known.latents, held.known.true_idx
+    mean = held.known.mean.astype(np.float64)
+    fill = held.mean_response()
+    found: dict[frozenset[str], tuple[Array, Array]] = {}
+
+    def scored(rois: Collection[str]) -> tuple[Array, Array]:
+        if (key := frozenset(rois)) not in found:
+            # Whole trials: what is silenced was silent all along.
+            silence = _silence(decoder.channels, rois, fill)
+            decoded = decoder.decode(held.features, silence, last_window=True)[:, 0]
+            found[key] = cosines(decoded, true), cosines(decoded - mean, true - mean)
+        return found[key]
 
     def ablation(centred: bool) -> dict[str, Any]:
-        away = mean if centred else np.zeros_like(mean)
-        found = roi_ablation(
-            _LastWindow(decoder),
-            features,
-            decoder.channels,
-            lambda decoded: cosines(decoded - away, true - away),
-            shown,
-            features.shape[1] - 1,
-            fill,
-        )
-        return found.to_dict()
+        return roi_shares(lambda rois: scored(rois)[centred], decoder.channels, shown).to_dict()
 
     return {
         "cosine": ablation(centred=False),
@@ -278,7 +282,7 @@ def _electrodes(trials: HeldOutTrials, decoder: ReportedDecoder) -> dict[str, An
     whole = trials.whole
     if not whole.any():
         return None
-    mean = trials.features[whole].mean(axis=0, dtype=np.float64)
+    mean = trials.chosen(np.flatnonzero(whole)).mean_response()
     channels = decoder.channels
     return {
         "about": ABOUT,

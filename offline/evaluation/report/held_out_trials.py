@@ -6,17 +6,21 @@ Arrays only: whoever opened the recording and ran the decoder, live rules and tr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
-from offline.decoding.stepping import Decodes, decode_trials
+from offline.decoding.stepping import Decodes
+from offline.evaluation.decoded_blocks import Silence, decode_blocks
 from offline.evaluation.scores import KnownTrials
 from offline.evaluation.trained_stimuli import TrainedStimuli
+from offline.recordings.features_file import Features, finite_trials, trials_of, window_of
 from offline.recordings.reliability import averaged_repetitions
+from offline.scheduling.local_workers import LocalWorkers
+from offline.scheduling.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +37,8 @@ class ReportedDecoder:
     windows : WindowSpec
     trained : TrainedStimuli
         What it was fitted on; no report scores these.
+    workers : Workers
+        They decode, resample and permute; one thread here by default.
     """
 
     decoder: Decodes
@@ -40,10 +46,20 @@ class ReportedDecoder:
     channels: ChannelMap
     windows: WindowSpec
     trained: TrainedStimuli
+    workers: Workers = field(default_factory=lambda: LocalWorkers(1))
 
-    def decode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Decode whole trials as live; float32, axes (trial, window, latent)."""
-        return decode_trials(self.decoder, features, fixed=self.fixed)
+    def decode(
+        self, features: Features, silence: Silence | None = None, *, last_window: bool = False
+    ) -> NDArray[np.float32]:
+        """Decode whole trials as live, see ``decode_blocks``; float32, axes (trial, window, latent)."""
+        return decode_blocks(
+            self.decoder,
+            features,
+            self.workers,
+            fixed=self.fixed,
+            silence=silence,
+            last_window=last_window,
+        )
 
     @property
     def has_memory(self) -> bool:
@@ -73,7 +89,7 @@ class HeldOutTrials:
     Attributes
     ----------
     stimuli : tuple of str, axes (trial,)
-    features : float32, axes (trial, window, channel), z units
+    features : float32, axes (trial, window, channel), z units; or a file of them
         NaN where too much of a window was missing.
     decoded : float32, axes (trial, window, latent)
         NaN where the features are.
@@ -82,14 +98,23 @@ class HeldOutTrials:
     """
 
     stimuli: tuple[str, ...]
-    features: NDArray[np.float32]
+    features: Features
     decoded: NDArray[np.float32]
     known: KnownTrials
 
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Which trials have all windows, axes (trial,)."""
-        return np.asarray(np.isfinite(self.features).all(axis=(1, 2)))
+        return finite_trials(self.features)
+
+    def mean_response(self) -> NDArray[np.float64]:
+        """Return the mean over trials, float64, axes (window, channel)."""
+        return np.stack(
+            [
+                window_of(self.features, k).mean(axis=0, dtype=np.float64)
+                for k in range(self.features.shape[1])
+            ]
+        )
 
     def repeated(self) -> HeldOutTrials | None:
         """Return the trials of stimuli shown at least twice, identified among these; None where there is none."""
@@ -103,8 +128,11 @@ class HeldOutTrials:
         self, decode: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     ) -> HeldOutTrials:
         """Return one trial per stimulus: its responses averaged, then decoded, as the paper's test set was."""
-        means, names = averaged_repetitions(self.features, self.stimuli)
-        features = means.astype(np.float32)
+        windows = []
+        for k in range(self.features.shape[1]):
+            means, names = averaged_repetitions(window_of(self.features, k), self.stimuli)
+            windows.append(means.astype(np.float32))
+        features = np.stack(windows, axis=1)
         position = {s: int(i) for s, i in zip(self.stimuli, self.known.true_idx, strict=True)}
         rows = np.array([position[s] for s in names], np.int64)
         known = KnownTrials(self.known.pool, rows, self.known.mean)
@@ -114,5 +142,8 @@ class HeldOutTrials:
         """Return some trials, int, axes (trial,), identified among their own stimuli."""
         stimuli = tuple(self.stimuli[int(i)] for i in trials)
         return HeldOutTrials(
-            stimuli, self.features[trials], self.decoded[trials], self.known.chosen(trials)
+            stimuli,
+            trials_of(self.features, trials),
+            self.decoded[trials],
+            self.known.chosen(trials),
         )

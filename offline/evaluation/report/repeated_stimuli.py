@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ChannelMap
 from offline.evaluation.report.held_out_trials import HeldOutTrials
+from offline.recordings.features_file import window_of
 from offline.recordings.noise_ceiling import variance_components
 from offline.recordings.reliability import mean_reliability, oracle_correlation, repetitions
 
@@ -30,7 +31,7 @@ def repetition_contents(trials: HeldOutTrials, channels: ChannelMap) -> dict[str
     dict
         Counts; ``rois``: medians over electrodes; ``reliability``: axes (channel,).
     """
-    found = repetitions(trials.features[:, -1], trials.stimuli)
+    found = repetitions(window_of(trials.features, trials.features.shape[1] - 1), trials.stimuli)
     components = variance_components(found.values)
     n = float(found.counts.mean())
     reliability = mean_reliability(found.values)

@@ -68,3 +68,12 @@ def test_windows_that_could_not_be_decoded_are_not_scored(rng):
     assert scores.last.cosine.mean == pytest.approx(1.0)
     assert scores.last.two_way.mean == 1.0
     assert scores.parameters == pytest.approx({"a": 1.0, "b": 1.0})
+
+
+def test_two_way_identification_block_by_block_is_that_of_all_trials(rng, monkeypatch):
+    pool = rng.standard_normal((9, 20))
+    true = rng.integers(9, size=50)
+    decoded, mean = pool[true] + rng.standard_normal((50, 20)), np.zeros(20)
+    wanted = two_way_identification(decoded, pool, true, mean)
+    monkeypatch.setattr("offline.evaluation.metrics.TABLE_SIZE", 9 * 7)
+    np.testing.assert_array_equal(two_way_identification(decoded, pool, true, mean), wanted)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from offline.evaluation.resampling import (
     permute_pairs,
     permute_stimuli,
 )
+from offline.scheduling.local_workers import LocalWorkers
 
 N_NULLS = 1000
 N_PERMUTATIONS = 99
@@ -150,3 +153,38 @@ def test_the_95_percent_interval_of_a_correlation_covers_the_true_one_about_as_o
         return found.low < 0.6 < found.high
 
     assert 0.86 <= np.mean([covers(seed) for seed in range(100)]) <= 1.0
+
+
+def _mean_of(values, rows):
+    return values[rows].mean(axis=0)
+
+
+def _agreement(decoded, true, rows):
+    return (decoded * true[rows]).sum(axis=0)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_workers_change_no_bit_of_intervals_and_p_values(rng, n_threads):
+    groups = rng.integers(12, size=50)
+    decoded, true = rng.standard_normal((2, 50, 7))
+    workers = LocalWorkers(n_threads)
+    statistic = partial(_mean_of, decoded)
+    drawn = np.random.default_rng(5)
+    members = [np.flatnonzero(groups == i) for i in np.unique(groups)]
+    slow = []
+    for _ in range(90):
+        chosen = drawn.integers(len(members), size=len(members))
+        slow.append(statistic(np.concatenate([members[i] for i in chosen])))
+    found = bootstrap(statistic, groups, 90, 5, workers)
+    low, high = np.quantile(slow, (0.025, 0.975), axis=0)
+    np.testing.assert_array_equal(found.low, low)
+    np.testing.assert_array_equal(found.high, high)
+
+    statistic = partial(_agreement, decoded, true)
+    _, first, of_trial = np.unique(groups, return_index=True, return_inverse=True)
+    observed = statistic(first[of_trial])
+    drawn = np.random.default_rng(5)
+    null = [statistic(first[drawn.permutation(len(first))][of_trial]) for _ in range(90)]
+    seen, p = permute_pairs(statistic, groups, 90, 5, workers)
+    np.testing.assert_array_equal(seen, observed)
+    np.testing.assert_array_equal(p, ((np.stack(null) >= observed).sum(axis=0) + 1) / 91)

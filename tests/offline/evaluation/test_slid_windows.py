@@ -9,7 +9,7 @@ from b2g_rt.contracts.bundle import Normalisation
 from b2g_rt.contracts.windows import WindowSpec
 from offline.decoding.decoder import LinearDecoder
 from offline.decoding.smoothing import SmoothedDecoder, Smoothing
-from offline.evaluation.decoded_session import decode_mua
+from offline.evaluation.decoded_windows import decode_mua
 from offline.evaluation.held_out import FeatureChain
 from offline.evaluation.slid_windows import slid_windows
 from offline.recordings.mua_source import MuaTrials
