@@ -26,9 +26,9 @@ from b2g_rt.contracts.control import (
 )
 from b2g_rt.contracts.endpoints import CurveClientKeys
 from b2g_rt.contracts.messages import VERSION
-from b2g_rt.errors import CommandError, MessageError, PublishError
-from b2g_rt.outputs.binding import is_loopback, tcp_bind
-from b2g_rt.outputs.curve import load_server_keys, start_authenticator
+from b2g_rt.errors import CommandError, MessageError
+from b2g_rt.outputs.binding import tcp_bind
+from b2g_rt.outputs.curve import service_keys, start_authenticator
 
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator
@@ -66,12 +66,7 @@ class ControlServer:
     """
 
     def __init__(self, host: str, port: int, *, curve_keys: Path | None = None) -> None:
-        if curve_keys is None and not is_loopback(host):
-            raise PublishError(
-                f"publish.control_host: {host} is reached from other computers and publish.curve_keys is not set. "
-                "Make keys with `b2g-rt keys FOLDER` and set publish.curve_keys=FOLDER, or bind 127.0.0.1."
-            )
-        keys = load_server_keys(curve_keys) if curve_keys is not None else None
+        keys = service_keys(host, curve_keys, host_key="publish.control_host")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._authenticator: ThreadAuthenticator | None = None

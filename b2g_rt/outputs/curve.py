@@ -24,6 +24,7 @@ import zmq
 
 from b2g_rt.contracts.endpoints import CurveClientKeys
 from b2g_rt.errors import PublishError
+from b2g_rt.outputs.binding import is_loopback
 
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator
@@ -123,6 +124,32 @@ def _write(path: Path, text: str, mode: int) -> None:
     # O_EXCL and the mode at birth: there is no moment at which others can read or replace a secret.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
+
+
+def service_keys(host: str, folder: Path | None, *, host_key: str) -> ServerKeys | None:
+    """Return the keys a bound socket needs: none on loopback, unless a folder is given.
+
+    Parameters
+    ----------
+    host : str
+        Address to bind.
+    folder : Path, optional
+    host_key : str
+        Its configuration key, for the error's line.
+
+    Raises
+    ------
+    PublishError
+        No folder beyond loopback, or one whose keys cannot be used; see ``load_server_keys``.
+    """
+    if folder is not None:
+        return load_server_keys(folder)
+    if is_loopback(host):
+        return None
+    raise PublishError(
+        f"{host_key}: {host} is reached from other computers and publish.curve_keys is not set. "
+        "Make keys with `b2g-rt keys FOLDER` and set publish.curve_keys=FOLDER, or bind 127.0.0.1."
+    )
 
 
 def load_server_keys(folder: Path) -> ServerKeys:

@@ -24,9 +24,8 @@ import zmq
 
 from b2g_rt.contracts.endpoints import Endpoints
 from b2g_rt.contracts.messages import Message, Topic, encode
-from b2g_rt.errors import PublishError
-from b2g_rt.outputs.binding import is_loopback, tcp_bind
-from b2g_rt.outputs.curve import ServerKeys, load_server_keys, start_authenticator
+from b2g_rt.outputs.binding import tcp_bind
+from b2g_rt.outputs.curve import ServerKeys, service_keys, start_authenticator
 
 if TYPE_CHECKING:
     from zmq.auth.thread import ThreadAuthenticator
@@ -79,12 +78,7 @@ class Publisher:
         curve_keys: Path | None = None,
         events_queue: int = EVENTS_QUEUE,
     ) -> None:
-        if curve_keys is None and not is_loopback(host):
-            raise PublishError(
-                f"publish.host: {host} is reached from other computers and publish.curve_keys is not set. "
-                "Make keys with `b2g-rt keys FOLDER` and set publish.curve_keys=FOLDER, or bind 127.0.0.1."
-            )
-        keys = load_server_keys(curve_keys) if curve_keys is not None else None
+        keys = service_keys(host, curve_keys, host_key="publish.host")
         self.n_events_queue_full = 0
         self._events_queue = events_queue
         self._sockets: dict[Topic, zmq.Socket[bytes]] = {}

@@ -1,7 +1,8 @@
-"""A macaque of three arrays, and a bundle fitted on it in seconds, for all tests of the offline wing."""
+"""A macaque of three arrays, a bundle fitted on it in seconds, commands run in this process: for all offline tests."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.simulation.from_record import faces_macaque
 from b2g_rt.simulation.session_writer import write_session
+from offline import cli
 from offline.export.default_bundle import TrainingPlan, make_default_bundle
 from offline.export.fit_plan import FitPlan
 from offline.export.session_bundle import make_session_bundle
@@ -124,4 +126,33 @@ def monday(small_session, tiny_generator, tmp_path_factory) -> Path:
         make_session_bundle(
             [session], known, plan, tiny_generator, path, command="pytest", stage=_no_stage
         )
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, request):
+    """Run a b2g-offline command in this process; return (exit code, stdout, stderr).
+
+    Lines are as wide as the test file's ``TERMINAL_WIDTH``, 100 by default.
+    """
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
+        try:
+            cli.main()
+        except SystemExit as leaving:
+            code = leaving.code or 0
+        else:
+            code = 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    monkeypatch.setattr(cli.console, "_width", getattr(request.module, "TERMINAL_WIDTH", 100))
+    return call
+
+
+@pytest.fixture
+def generator_file(tiny_generator, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny_generator)
     return path

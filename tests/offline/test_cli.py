@@ -13,35 +13,8 @@ import pytest
 from b2g_rt.contracts.bundle import FILES, ModelBundle, write_bundle
 from b2g_rt.contracts.shipped_bundles import BUNDLES
 from b2g_rt.simulation.session_writer import write_session
-from offline import cli
 from offline.export.generator_onnx import OnnxGenerator, fixed_shapes
 from offline.inputs import read_model
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 100)
-    return call
-
-
-@pytest.fixture
-def generator_file(tiny_generator, tmp_path):
-    path = tmp_path / "tiny.onnx"
-    path.write_bytes(tiny_generator)
-    return path
 
 
 def test_fit_then_evaluate_a_recorded_session(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from b2g_rt.errors import SessionError
 from offline.recordings.formats.blackrock_files import EVENTS, SIGNALS
 from offline.recordings.formats.ordered_rows import OrderedRows, labels_of, markers_of
-from offline.recordings.formats.reader import RecordingReader, one_line
+from offline.recordings.formats.reader import RecordingReader, one_line, sample_rate
 from offline.whole_files import whole_file
 
 STAMPS_PER_S = 30_000
@@ -182,11 +182,7 @@ def _checked(reader: RecordingReader, path: Path) -> float:
     info = reader.info
     if path.suffix.lower() not in SIGNALS:
         raise SessionError(f"{path}: ends in '{path.suffix}', expected .ns1 to .ns6.")
-    if info.rate_hz is None:
-        raise SessionError(
-            f"{info.path}: responses without a time axis, expected a recording with samples. Blackrock files hold "
-            "streams only."
-        )
+    rate_hz = sample_rate(info, "Blackrock files hold streams only.") * info.speed
     if not reader.n_samples:
         raise SessionError(
             f"{info.path}: no samples, expected some: neo cannot read a file of none."
@@ -196,7 +192,6 @@ def _checked(reader: RecordingReader, path: Path) -> float:
             f"{info.path}: values in '{info.unit}', expected microvolts: Blackrock files hold steps of a quarter of "
             "one. Write a session or NWB."
         )
-    rate_hz = info.rate_hz * info.speed
     if (STAMPS_PER_S / rate_hz) % 1:
         raise SessionError(
             f"{info.path}: {rate_hz:g} samples a second, expected a rate that divides {STAMPS_PER_S}. Write a session, "

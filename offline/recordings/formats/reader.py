@@ -254,6 +254,21 @@ class RecordingReader(ABC):
         self.close()
 
 
+def sample_rate(info: RecordingInfo, what_to_do: str) -> float:
+    """Return a recording's rate, Hz, for a format that holds streams only.
+
+    Raises
+    ------
+    SessionError
+        Responses without a time axis; ``what_to_do`` ends the line.
+    """
+    if info.rate_hz is None:
+        raise SessionError(
+            f"{info.path}: responses without a time axis, expected a recording with samples. {what_to_do}"
+        )
+    return info.rate_hz
+
+
 def fitting(channels: ChannelMap, n_columns: int, path: Path) -> ChannelMap:
     """Return the channel map, or refuse one for another number of columns.
 

@@ -16,7 +16,7 @@ import numpy as np
 from b2g_rt.contracts.session import GrowingColumn, SessionInfo, TextColumn, write_header
 from b2g_rt.errors import SessionError
 from offline.recordings.formats.ordered_rows import rows_per_block
-from offline.recordings.formats.reader import SIMULATED, RecordingReader, one_line
+from offline.recordings.formats.reader import SIMULATED, RecordingReader, one_line, sample_rate
 from offline.recordings.formats.session_hdf5 import TRIALS
 from offline.recordings.formats.trial_table import TrialTable
 from offline.whole_files import whole_file
@@ -41,13 +41,10 @@ def write_session_hdf5(
         The recording has no time axis, cannot be read, or the file cannot be written.
     """
     info = reader.info
-    if info.rate_hz is None:
-        raise SessionError(
-            f"{info.path}: responses without a time axis, expected a recording with samples. Use the file as it is."
-        )
+    rate_hz = sample_rate(info, "Use the file as it is.")
     trials = reader.trials()
     header = SessionInfo(
-        rate_hz=info.rate_hz,
+        rate_hz=rate_hz,
         unit=info.unit,
         channel_map=reader.channels,
         simulated=info.simulated,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.errors import SessionError
 from offline.recordings.formats.ordered_rows import OrderedRows, labels_of, markers_of
-from offline.recordings.formats.reader import RecordingReader, one_line
+from offline.recordings.formats.reader import RecordingReader, one_line, sample_rate
 from offline.recordings.formats.xdf_chunks import BOUNDARY_UUID, MAGIC
 from offline.whole_files import whole_file
 
@@ -141,13 +141,10 @@ def write_xdf(
         The recording has no time axis, cannot be read, or the file cannot be written.
     """
     info = reader.info
-    if info.rate_hz is None:
-        raise SessionError(
-            f"{info.path}: responses without a time axis, expected a recording with samples. XDF holds streams only."
-        )
+    rate_hz = sample_rate(info, "XDF holds streams only.")
     try:
         with whole_file(path) as part, part.open("wb") as file:
-            _write(file, reader, info.rate_hz * info.speed, progress)
+            _write(file, reader, rate_hz * info.speed, progress)
     except OSError as error:
         raise SessionError(
             f"{path}: {error.strerror or one_line(error)}, expected a place that can be written. Check folder and room."

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
 
 from b2g_rt.contracts.session import SessionFile
-from b2g_rt.errors import B2GError
-from offline.commands import console as console_module
 from offline.commands.convert import convert
 from offline.recordings.formats.gaps import GapPolicy
 from offline.recordings.formats.opening import open_recording
@@ -18,20 +14,9 @@ from tests.offline.recordings.formats.written_files import SMALL, WRITERS
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(runner_of):
     """Run the command; return (exit code, what it printed)."""
-    app = typer.Typer()
-    app.command()(convert)
-    monkeypatch.setattr(console_module.console, "_width", 100)
-
-    def call(*args):
-        result = CliRunner().invoke(app, [str(a) for a in args])
-        if isinstance(result.exception, B2GError):
-            return 2, str(result.exception)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result
-        return result.exit_code, result.output
-
-    return call
+    return runner_of(convert)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.mua.filter_design import MuaSpec
 from b2g_rt.simulation.raw_voltage import VoltageSpec
-from offline import cli
 from offline.commands.recording_options import read_channel_map
 from offline.recordings.formats.opening import open_recording
 from offline.recordings.formats.reader import ReaderOptions
@@ -27,24 +25,7 @@ ARRAY = ChannelMap(64, (ArraySlot(0, "V1", 0, dead_electrodes=(9,)),))
 SPACING = 7500
 WHOLE = ChannelMap(64, (ArraySlot(0, "V1", 0),))
 
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 200)
-    return call
+TERMINAL_WIDTH = 200
 
 
 @pytest.fixture(scope="module")

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 
 import pytest
 from distributed import LocalCluster
 
-from offline import cli
 from offline.scheduling import dask_workers, workers
 from offline.scheduling.local_workers import LocalWorkers
 from offline.scheduling.resources import Resources
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 100)
-    return call
 
 
 @pytest.fixture(autouse=True)

@@ -2,38 +2,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.simulation.session_writer import write_session
-from offline import cli
 from offline.evaluation.bundle_scores import simulated_session
 from offline.evaluation.image_metrics import pixel_correlation
 from offline.evaluation.metrics import cosines
 from offline.export.generator_onnx import OnnxGenerator
 from offline.inputs import find_bundle
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 100)
-    return call
 
 
 @pytest.mark.slow

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import yaml
 
 from b2g_rt.contracts.bundle import ModelBundle
-from offline import cli
 from offline.recordings.formats.nwb_writer import write_nwb
 from offline.recordings.formats.opening import open_recording
 from offline.recordings.formats.xdf_writer import write_xdf
 from tests import decoded_world as world
 from tests.tiny_bundle import CHANNELS
 
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 200)
-    return call
+TERMINAL_WIDTH = 200
 
 
 @pytest.fixture(scope="module")

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from distributed import LocalCluster
 
 from b2g_rt.contracts.bundle import ModelBundle
-from offline import cli
 from offline.scheduling import dask_workers
 from offline.scheduling.resources import Resources
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 100)
-    return call
-
-
-@pytest.fixture
-def generator_file(tiny_generator, tmp_path):
-    path = tmp_path / "tiny.onnx"
-    path.write_bytes(tiny_generator)
-    return path
 
 
 def same_bundle(one, other):

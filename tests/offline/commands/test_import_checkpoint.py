@@ -8,11 +8,7 @@ import sys
 
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
-from b2g_rt.errors import B2GError
-from offline.commands import console as console_module
 from offline.commands.import_checkpoint import import_checkpoint
 from offline.stimuli.stylegan.directory import load_generator
 from tests.offline.stimuli.checkpoints.official_layout import dumped
@@ -20,20 +16,9 @@ from tests.offline.stimuli.checkpoints.tiny_network import tiny, tiny_bytes, wit
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(runner_of):
     """Run the command; return (exit code, what it printed)."""
-    app = typer.Typer()
-    app.command()(import_checkpoint)
-    monkeypatch.setattr(console_module.console, "_width", 100)
-
-    def call(*args):
-        result = CliRunner().invoke(app, [str(a) for a in args])
-        if isinstance(result.exception, B2GError):
-            return 2, str(result.exception)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result
-        return result.exit_code, result.output
-
-    return call
+    return runner_of(import_checkpoint)
 
 
 @pytest.fixture

@@ -5,31 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
 
-from b2g_rt.errors import B2GError
-from offline.commands import console as console_module
 from offline.commands.inspect import inspect
 from tests.offline.recordings.formats.written_files import SMALL, WRITERS
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(runner_of):
     """Run the command; return (exit code, what it printed)."""
-    app = typer.Typer()
-    app.command()(inspect)
-    monkeypatch.setattr(console_module.console, "_width", 100)
-
-    def call(*args):
-        result = CliRunner().invoke(app, [str(a) for a in args])
-        if isinstance(result.exception, B2GError):
-            return 2, str(result.exception)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result
-        return result.exit_code, result.output
-
-    return call
+    return runner_of(inspect)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from b2g_rt.errors import ChannelMapError
 from b2g_rt.service.models import stream_channels
 from b2g_rt.simulation.days import DaySpec
 from b2g_rt.simulation.disturbances import DisturbanceSpec
-from offline import cli
 from offline.commands.recording_options import read_channel_map
 from offline.recordings.electrode_quality import electrode_quality
 from offline.recordings.formats.opening import open_recording
@@ -26,24 +24,7 @@ from tests.offline.recordings.formats.written_files import WRITERS
 
 SMALL = ChannelMap(192, (ArraySlot(0, "V1", 0), ArraySlot(1, "V4", 64), ArraySlot(2, "IT", 128)))
 
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; return (exit code, stdout, stderr)."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["b2g-offline", *map(str, args)])
-        try:
-            cli.main()
-        except SystemExit as leaving:
-            code = leaving.code or 0
-        else:
-            code = 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    monkeypatch.setattr(cli.console, "_width", 200)
-    return call
+TERMINAL_WIDTH = 200
 
 
 @pytest.fixture(scope="module")

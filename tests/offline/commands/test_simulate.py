@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner
 
 from b2g_rt.contracts.session import SessionFile
-from b2g_rt.errors import B2GError
-from offline.commands import console as console_module
 from offline.commands.recording_options import read_channel_map
 from offline.commands.simulate import simulate
 from offline.recordings.formats.gaps import GapPolicy
@@ -23,20 +20,9 @@ SHORT = ("--trials", 6, "--test-stimuli", 2, "--repeats", 2)
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(runner_of):
     """Run the command; return (exit code, what it printed)."""
-    app = typer.Typer()
-    app.command()(simulate)
-    monkeypatch.setattr(console_module.console, "_width", 100)
-
-    def call(*args):
-        result = CliRunner().invoke(app, [str(a) for a in args])
-        if isinstance(result.exception, B2GError):
-            return 2, str(result.exception)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result
-        return result.exit_code, result.output
-
-    return call
+    return runner_of(simulate)
 
 
 @pytest.fixture
