@@ -185,9 +185,15 @@ def decode_recording(
 
 
 def _day_starts(recording: RecordingReader, mua: MuaTrials) -> tuple[int, ...]:
-    """Return with which samples of the MUA days begin, counted from the first one."""
+    """Return with which samples of the MUA days begin, counted from the first one.
+
+    As the service began them, where it recorded the file; else with the first sample of each day of the trials.
+    """
     index = recording.index()
     first, span = int(index.min()), int(index.max()) + 1 - int(index.min())
     per_sample = span / max(mua.stop - mua.first, 1)
-    rows = [start for start, _, _ in days_of(recording, recorded_trials(recording))]
-    return tuple(round((int(index[row]) - first) / per_sample) for row in rows)
+    starts = recording.day_starts()
+    if not starts:
+        rows = [start for start, _, _ in days_of(recording, recorded_trials(recording))]
+        starts = [int(index[row]) for row in rows]
+    return tuple(round((start - first) / per_sample) for start in starts)

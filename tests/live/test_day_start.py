@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from b2g_rt.contracts.bundle import ModelBundle, Normalisation
 from b2g_rt.contracts.recorded_frames import read_day_starts
 from b2g_rt.contracts.session import SessionFile
+from offline.evaluation.decoded_session import bundle_decoder, decode_recording
+from offline.evaluation.held_out import FeatureChain
+from offline.recordings.formats.gaps import GapPolicy
+from offline.recordings.formats.opening import open_recording
+from offline.recordings.formats.reader import ReaderOptions
+from offline.recordings.trials import recorded_trials
 from tests.live.test_adaptation import N_WINDOWS, Again, published, show, tell
 from tests.live.test_service import Rig, rig
 
@@ -31,6 +42,15 @@ def test_a_day_starts_with_the_stream_and_when_told_and_offline_follows(tmp_path
     again = Again(tmp_path / "s.h5", r.live.models, "running")
     for trial in range(9):
         assert published(r, trial).tobytes() == again.unadapted[trial].tobytes(), trial
+    assert evaluated(tmp_path / "s.h5", r.live.models.bundle).tobytes() == again.unadapted.tobytes()
+
+
+def evaluated(path: Path, bundle: ModelBundle) -> np.ndarray:
+    """Decode as `evaluate` does, with a bundle that follows the day; axes (trial, window, latent)."""
+    chain = replace(FeatureChain.of_bundle(bundle), normalisation=Normalisation(kind="running"))
+    with open_recording(path, ReaderOptions(gaps=GapPolicy("segment"))) as recording:
+        onsets = np.array(recorded_trials(recording).onset_idx)
+        return decode_recording(bundle_decoder(bundle), chain, recording, onsets)[2]
 
 
 def show_with_gap(r: Rig, *stimuli: str, n_lost: int) -> None:

@@ -169,6 +169,10 @@ class RecordingReader(ABC):
         """Return the markers as recorded; none in formats without."""
         return []
 
+    def day_starts(self) -> list[int]:
+        """Return with which samples (sample clock) the service began days while it recorded; empty in other files."""
+        return []
+
     def stimuli(self) -> Stimuli | None:
         """Return the latents of the stimuli, or None where the file has none."""
         return None

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from b2g_rt.contracts.recorded_frames import read_day_starts
 from b2g_rt.contracts.session import SessionFile, SessionMarker, read_text_column
 from b2g_rt.errors import SessionError
 from offline.recordings.formats.gaps import GapReport, check
@@ -134,6 +135,11 @@ class SessionReader(RecordingReader):
             raise SessionError(f"{self.info.path}: no samples, expected some beside the markers.")
         info = self._file.info
         return positions_of(times, self._time_s, self._index, info.rate_hz * info.speed)
+
+    def day_starts(self) -> list[int]:
+        """Return what the service's events say."""
+        with faults_told(f"{self.info.path}: events", NAME):
+            return read_day_starts(self._file)
 
     def stimuli(self) -> Stimuli | None:
         """Return ids and latents of the stimuli."""
