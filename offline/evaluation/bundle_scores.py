@@ -109,15 +109,6 @@ def score_decoded(bundle: ModelBundle, session: DecodedSession, stage: Stage) ->
     return scores
 
 
-def score_simulated(bundle: ModelBundle, n_trials: int, seed: int, stage: Stage) -> Scores:
-    """Score new stimuli, one trial each, of the macaque the bundle was fitted on; raises as ``simulated_session``."""
-    session = simulated_session(bundle, n_trials, seed, stage)
-    done = stage("scores", 1)
-    scores = score(session.decoded, session.known, _reading(bundle), NAMES)
-    done(1)
-    return scores
-
-
 def simulated_session(
     bundle: ModelBundle,
     n_trials: int,

@@ -7,7 +7,11 @@ import pytest
 
 from b2g_rt.contracts.bundle import ModelBundle
 from b2g_rt.errors import SessionError
-from offline.evaluation.bundle_scores import score_session, score_simulated
+from offline.evaluation.bundle_scores import (
+    score_decoded,
+    score_session,
+    simulated_session,
+)
 from offline.export.decoder_onnx import OnnxDecoder
 from offline.export.default_bundle import make_default_bundle
 from offline.export.fit_plan import FitPlan
@@ -98,7 +102,8 @@ def test_a_recorded_session_decodes_above_the_mean_latent(small_bundles, small_s
 
 def test_new_simulated_stimuli_score_like_the_held_out_ones(small_bundles, no_stage):
     bundle = ModelBundle(small_bundles["per_window"])
-    scores = score_simulated(bundle, 40, 9000, no_stage)
+    session = simulated_session(bundle, 40, 9000, no_stage)
+    scores = score_decoded(bundle, session, no_stage).unseen
     held_out = bundle.manifest.metrics["held_out"]["windows"][-1]
     assert scores.last.centred_cosine.mean == pytest.approx(
         held_out["centred_cosine"]["mean"], abs=0.05
