@@ -11,7 +11,7 @@ over folds: per latent at its best value against himalaya's, per value over all 
 than 1e-3 apart is an error. The ratio is the fastest peer over ours with one value per latent.
 
 Then the windows of a per-window decoder, other features and the same latents: each on its own (latents centred, fold
-means, everything anew), with the latents' part made once for all (SharedLatents), and that with windows side by side
+means, everything anew), with the latents' part made once for all (SharedTargets), and that with windows side by side
 instead of folds (what `fit` does). Weights of the first two must be the same bits.
 """
 
@@ -33,9 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold, folds_by_stimulus
-from offline.decoding.ridge_forms import SharedLatents
-from offline.decoding.ridge_search import RidgeSearch, ridge_search
+from offline.regression.folds import Fold, folds_by_stimulus
+from offline.regression.ridge_forms import SharedTargets
+from offline.regression.ridge_search import RidgeSearch, ridge_search
 from offline.scheduling.local_workers import LocalWorkers
 
 N_VALUES, N_FOLDS = 20, 5
@@ -108,7 +108,7 @@ def contenders_of(
 def ours(
     x: Array, y: Array, lambdas: Array, folds: list[Fold], groups: str
 ) -> Callable[[], Scores]:
-    found = ridge_search(x, SharedLatents.of(y, folds), lambdas=lambdas, groups=groups)
+    found = ridge_search(x, SharedTargets.of(y, folds), lambdas=lambdas, groups=groups)
 
     def scores() -> Scores:
         if groups == "all":
@@ -198,14 +198,14 @@ def windows_measured(
     ]
 
     def alone(windows: list[Array], y: Array) -> list[RidgeSearch]:
-        return [ridge_search(one, SharedLatents.of(y, folds), lambdas=lambdas) for one in windows]
+        return [ridge_search(one, SharedTargets.of(y, folds), lambdas=lambdas) for one in windows]
 
     def shared(windows: list[Array], y: Array) -> list[RidgeSearch]:
-        latents = SharedLatents.of(y, folds)
+        latents = SharedTargets.of(y, folds)
         return [ridge_search(one, latents, lambdas=lambdas) for one in windows]
 
     def side_by_side(windows: list[Array], y: Array) -> list[RidgeSearch]:
-        latents = SharedLatents.of(y, folds)
+        latents = SharedTargets.of(y, folds)
         return list(LocalWorkers().run(search_window, windows, shared=(latents, lambdas)))
 
     ways: dict[str, WindowWay] = {
@@ -236,7 +236,7 @@ def windows_measured(
     }
 
 
-def search_window(shared: tuple[SharedLatents, Array], window: Array) -> RidgeSearch:
+def search_window(shared: tuple[SharedTargets, Array], window: Array) -> RidgeSearch:
     return ridge_search(window, shared[0], lambdas=shared[1])
 
 

@@ -30,8 +30,8 @@ import numpy as np
 
 from offline.decoding.decoder import LinearDecoder
 from offline.decoding.fitting import fit
-from offline.decoding.folds import folds_by_stimulus
 from offline.recordings.features_file import FeaturesFile, write_features
+from offline.regression.folds import folds_by_stimulus
 from offline.scheduling.local_workers import LocalWorkers
 from offline.scheduling.memory import parse_size, size_text
 from offline.scheduling.workers import Workers, open_workers

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.decoding.attention_decoder import SCORE_LIMIT, AttentionDecoder
-from offline.decoding.folds import Fold
 from offline.decoding.stepping import decode_trials
+from offline.regression.folds import Fold
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import N_FOLDS, folds_by_stimulus
 from offline.decoding.methods import WindowMap, reduced_rank_map
 from offline.decoding.ridge import RidgeChoice
+from offline.regression.folds import N_FOLDS, folds_by_stimulus
 
 DecoderKind = Literal["per_window", "fixed"]
 Float32 = NDArray[np.float32]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from b2g_rt.errors import ConfigError
 from offline.decoding.methods import MAX_PLS_COMPONENTS
-from offline.decoding.ridge_search import search_bytes
+from offline.regression.ridge_search import search_bytes
 from offline.scheduling.memory import size_text
 from offline.scheduling.one_piece import n_processors
 from offline.scheduling.workers import Workers

@@ -19,9 +19,7 @@ from b2g_rt.errors import ChannelMapError, ConfigError, SessionError
 from offline.decoding.attention_decoder import AttentionDecoder
 from offline.decoding.decoder import LinearDecoder, linear_decoder
 from offline.decoding.fit_memory import FitMemory, FitSize, plan_fit
-from offline.decoding.folds import Fold
 from offline.decoding.methods import Solve
-from offline.decoding.ridge_forms import SharedLatents
 from offline.decoding.smoothing import (
     SmoothedDecoder,
     SmoothingChoice,
@@ -38,6 +36,8 @@ from offline.decoding.window_fits import (
     solve_of,
 )
 from offline.recordings.features_file import Features, array_of, finite_trials, window_of
+from offline.regression.folds import Fold
+from offline.regression.ridge_forms import SharedTargets
 from offline.scheduling.local_workers import LocalWorkers
 from offline.scheduling.workers import Workers
 
@@ -131,7 +131,7 @@ def fit(
         return _attention(array_of(features), latents, folds, channel_idx, seed, progress)
     solve = solve_of(method, groups, plan.latent_block)
     keep = smoothing != "none" and sliding is None
-    work = EveryWindow(solve, SharedLatents.of(latents, folds), channel_idx, keep)
+    work = EveryWindow(solve, SharedTargets.of(latents, folds), channel_idx, keep)
     pieces = (window_of(features, k) for k in range(features.shape[1]))
     fits = list(run_pieces(workers, fit_window, pieces, work, plan.at_once, progress))
     decoder = linear_decoder([one.map for one in fits], channel_idx, features.shape[2])

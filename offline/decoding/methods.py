@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold
 from offline.decoding.ignored_warnings import ignored
 from offline.decoding.ridge import (
     KEPT_SHARE,
@@ -25,8 +24,9 @@ from offline.decoding.ridge import (
     low_rank_factors,
     ridge_path,
 )
-from offline.decoding.ridge_forms import SharedLatents
-from offline.decoding.ridge_search import RidgeSearch, ridge_search
+from offline.regression.folds import Fold
+from offline.regression.ridge_forms import SharedTargets
+from offline.regression.ridge_search import RidgeSearch, ridge_search
 
 LinearMethod = Literal["ols", "ridge", "reduced_rank", "pls"]
 Float64 = NDArray[np.float64]
@@ -72,21 +72,21 @@ class WindowFit:
 
 
 def ols(
-    features: NDArray[np.float32], latents: SharedLatents, latent_block: int | None = None
+    features: NDArray[np.float32], latents: SharedTargets, latent_block: int | None = None
 ) -> WindowFit:
     """Fit ordinary least squares, as the paper; of least norm where the solution is not unique."""
-    found = ridge_search(features, latents, lambdas=(0.0,), groups="all", latent_block=latent_block)
+    found = ridge_search(features, latents, lambdas=(0.0,), groups="all", target_block=latent_block)
     return WindowFit(_map(found), {}, found.held_out)
 
 
 def ridge(
     features: NDArray[np.float32],
-    latents: SharedLatents,
+    latents: SharedTargets,
     groups: NDArray[np.integer] | str = "each",
     latent_block: int | None = None,
 ) -> WindowFit:
     """Fit ridge regression, one cross-validated lambda per group of latents; see ``ridge_search``."""
-    found = ridge_search(features, latents, groups=groups, latent_block=latent_block)
+    found = ridge_search(features, latents, groups=groups, target_block=latent_block)
     chosen = {
         "lambda_min": float(found.lam.min()),
         "lambda_median": float(np.median(found.lam)),
@@ -96,10 +96,10 @@ def ridge(
 
 
 def _map(found: RidgeSearch) -> WindowMap:
-    return WindowMap(found.weights, None, found.feature_mean, found.latent_mean)
+    return WindowMap(found.weights, None, found.input_mean, found.target_mean)
 
 
-def reduced_rank(features: NDArray[np.float32], latents: SharedLatents) -> WindowFit:
+def reduced_rank(features: NDArray[np.float32], latents: SharedTargets) -> WindowFit:
     """Fit reduced-rank ridge; lambda (relative) and rank are cross-validated. See ridge.py."""
     found, choice = reduced_rank_map(features, latents.centred + latents.mean, latents.folds)
     return WindowFit(found, {"lambda": choice.lam, "rank": choice.rank}, choice.held_out)
@@ -118,7 +118,7 @@ def reduced_rank_map(
 
 def pls(
     features: NDArray[np.float32],
-    latents: SharedLatents,
+    latents: SharedTargets,
     max_components: int = MAX_PLS_COMPONENTS,
 ) -> WindowFit:
     """Fit partial least squares with a cross-validated number of components.
@@ -199,7 +199,7 @@ def _gain_by_component(scores: Float64, up: Float64, wanted: Float64) -> Float64
     return left[0] - np.array(left)
 
 
-Solve = Callable[[NDArray[np.float32], SharedLatents], WindowFit]
+Solve = Callable[[NDArray[np.float32], SharedTargets], WindowFit]
 
 LINEAR_METHODS: dict[LinearMethod, Solve] = {
     "ols": ols,

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold
+from offline.regression.folds import Fold
+from offline.regression.ridge_search import LAMBDAS
 
 Array = NDArray[np.float64]
 
-# Relative to the mean eigenvalue of X'X: from nearly least squares to nearly the mean latent.
-LAMBDAS = tuple(float(v) for v in np.logspace(-3, 4, 22))
 # The smallest rank that keeps this share of the explained variance of the best rank, and never more than MAX_RANK:
 # a window in which little can be decoded would otherwise be the largest of all.
 KEPT_SHARE = 0.99

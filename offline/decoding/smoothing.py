@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold
 from offline.decoding.stepping import Decodes
+from offline.regression.folds import Fold
 
 SmoothingKind = Literal["none", "exponential", "kalman"]
 SmoothingChoiceKind = Literal["none", "exponential", "kalman", "best"]

@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.folds import Fold
 from offline.decoding.methods import (
     LINEAR_METHODS,
     LinearMethod,
@@ -24,7 +23,8 @@ from offline.decoding.methods import (
     ols,
     ridge,
 )
-from offline.decoding.ridge_forms import SharedLatents
+from offline.regression.folds import Fold
+from offline.regression.ridge_forms import SharedTargets
 from offline.scheduling.workers import Workers
 
 Float32 = NDArray[np.float32]
@@ -43,14 +43,14 @@ class EveryWindow:
     Attributes
     ----------
     solve : Solve
-    latents : SharedLatents
+    latents : SharedTargets
     channel_idx : int, axes (read channel,), or None
     keep_held_out : bool
         Whether held-out predictions are wanted.
     """
 
     solve: Solve
-    latents: SharedLatents
+    latents: SharedTargets
     channel_idx: NDArray[np.integer] | None
     keep_held_out: bool
 
@@ -85,7 +85,7 @@ def fit_within(
 ) -> WindowMap:
     """Fit the training trials of one fold: their features, latents, and folds within them."""
     features, latents, folds = item
-    return work.solve(_read(features, work.channel_idx), SharedLatents.of(latents, folds)).map
+    return work.solve(_read(features, work.channel_idx), SharedTargets.of(latents, folds)).map
 
 
 def run_pieces(
@@ -121,7 +121,7 @@ def _read(features: Float32, channel_idx: NDArray[np.integer] | None) -> Float32
     return features if channel_idx is None else features[:, channel_idx]
 
 
-def _explained(one: WindowFit, latents: SharedLatents) -> float:
+def _explained(one: WindowFit, latents: SharedTargets) -> float:
     """Return the share of the latents' variance that held-out predictions explain; at most 1."""
     rest = total = 0.0
     for start in range(0, len(one.held_out), TRIALS_AT_ONCE):

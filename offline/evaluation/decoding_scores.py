@@ -22,14 +22,14 @@ from offline.evaluation.identification import (
 )
 from offline.evaluation.latent_dimensions import DimensionScores, score_dimensions
 from offline.evaluation.metrics import Interval, bootstrap_mean, cosines
-from offline.evaluation.resampling import (
+from offline.evaluation.scores import KnownTrials
+from offline.evaluation.trained_stimuli import TrainedStimuli
+from offline.resampling import (
     N_PERMUTATIONS,
     PermutationTest,
     flip_signs,
     permute_stimuli,
 )
-from offline.evaluation.scores import KnownTrials
-from offline.evaluation.trained_stimuli import TrainedStimuli
 from offline.scheduling.workers import Workers
 
 

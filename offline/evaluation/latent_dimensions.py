@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.evaluation.metrics import Array, correlations
-from offline.evaluation.resampling import N_PERMUTATIONS, ArrayInterval, bootstrap, permute_pairs
+from offline.resampling import N_PERMUTATIONS, ArrayInterval, bootstrap, permute_pairs
 from offline.scheduling.workers import Workers
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from b2g_rt.errors import ConfigError
 from offline.decoding.decoder import DecoderKind
 from offline.decoding.fitting import Fitted, Method
-from offline.decoding.folds import Fold, folds_by_day, folds_by_stimulus
 from offline.decoding.smoothing import SmoothingChoiceKind
+from offline.regression.folds import Fold, folds_by_day, folds_by_stimulus
 
 Split = Literal["stimulus", "day"]
 LatentGroups = Literal["each", "all"]

@@ -20,7 +20,6 @@ from b2g_rt.contracts.bundle import Normalisation
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.mua.normaliser import Normaliser
 from offline.decoding.fitting import channels_of_rois, fit
-from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.stepping import decode_trials
 from offline.evaluation.decoding_scores import DecodingScores, score_decoding
 from offline.evaluation.scores import KnownTrials, Scores, score
@@ -28,6 +27,7 @@ from offline.evaluation.time_course import TimeCurve, time_curve
 from offline.evaluation.trained_stimuli import TrainedStimuli
 from offline.recordings.normalisation import PAPER_NOTE, paper_normalised
 from offline.recordings.simulated_sessions import RATE_HZ
+from offline.regression.folds import folds_by_stimulus
 from offline.reproduction.plan import ReproductionPlan
 from offline.reproduction.responses import WINDOWS, Responses, roi_window_responses
 from offline.scheduling.local_workers import LocalWorkers

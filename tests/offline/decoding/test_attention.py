@@ -11,8 +11,8 @@ from offline.decoding.attention_training import (
     _Scale,
     train_attention,
 )
-from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.stepping import decode_trials
+from offline.regression.folds import folds_by_stimulus
 
 N_TRIALS, N_WINDOWS, N_CHANNELS, N_LATENTS = 400, 3, 20, 12
 PLAN = AttentionPlan(n_hidden=24, n_epochs=12, batch=64, rate=5e-3, dropout=0.1)

@@ -8,7 +8,7 @@ import pytest
 from b2g_rt.errors import ConfigError
 from offline.decoding.fit_memory import FitSize, plan_fit
 from offline.decoding.fitting import fit
-from offline.decoding.folds import folds_by_stimulus
+from offline.regression.folds import folds_by_stimulus
 from offline.scheduling.local_workers import LocalWorkers
 
 MIB = 1024**2

@@ -9,10 +9,10 @@ from b2g_rt.contracts.channels import brain2gan_channels
 from b2g_rt.errors import ChannelMapError, ConfigError, SessionError
 from offline.decoding import attention_training
 from offline.decoding.fitting import Method, channels_of_rois, fit
-from offline.decoding.folds import folds_by_day, folds_by_stimulus
 from offline.decoding.smoothing import SmoothedDecoder
 from offline.decoding.stepping import decode_trials
 from offline.export.decoder_onnx import check_decoder_parity, decoder_onnx
+from offline.regression.folds import folds_by_day, folds_by_stimulus
 
 N_TRIALS, N_WINDOWS, N_CHANNELS, N_LATENTS = 240, 3, 16, 8
 METHODS = get_args(Method)

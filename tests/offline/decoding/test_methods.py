@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.cross_decomposition import PLSRegression
 
-from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.methods import LINEAR_METHODS, pls
-from offline.decoding.ridge_forms import SharedLatents
+from offline.regression.folds import folds_by_stimulus
+from offline.regression.ridge_forms import SharedTargets
 
 N_TRIALS, N_CHANNELS, N_LATENTS, RANK = 300, 24, 10, 2
 
@@ -34,7 +34,7 @@ def predicted(found, x):
 @pytest.mark.parametrize("method", LINEAR_METHODS)
 def test_held_out_trials_are_decoded_but_less_well_than_trained_ones(method, data, folds):
     x, y = data
-    shared = SharedLatents.of(y, folds)
+    shared = SharedTargets.of(y, folds)
     fitted = LINEAR_METHODS[method](x, shared)
     rest = np.square(fitted.held_out - y).sum() / np.square(y - y.mean(0)).sum()
     seen = np.square(predicted(fitted.map, x) - y).sum() / np.square(y - y.mean(0)).sum()
@@ -45,14 +45,14 @@ def test_held_out_trials_are_decoded_but_less_well_than_trained_ones(method, dat
 def test_noise_is_decoded_to_nearly_the_mean_latent_by_all_but_ols(method, folds, rng):
     x = rng.standard_normal((N_TRIALS, N_CHANNELS)).astype(np.float32)
     y = rng.standard_normal((N_TRIALS, N_LATENTS)).astype(np.float32) + 1.0
-    fitted = LINEAR_METHODS[method](x, SharedLatents.of(y, folds))
+    fitted = LINEAR_METHODS[method](x, SharedTargets.of(y, folds))
     moved = np.square(predicted(fitted.map, x) - y.mean(0)).mean()
     assert moved > 0.05 if method == "ols" else moved < 0.02
 
 
 def test_pls_is_scikit_learns_with_the_chosen_number_of_components(data, folds):
     x, y = data
-    fitted = pls(x, SharedLatents.of(y, folds))
+    fitted = pls(x, SharedTargets.of(y, folds))
     assert fitted.chosen["components"] >= RANK
     wanted = PLSRegression(fitted.chosen["components"], scale=False).fit(x, y)
     np.testing.assert_allclose(predicted(fitted.map, x), wanted.predict(x), atol=2e-3)
@@ -66,7 +66,7 @@ def test_pls_is_scikit_learns_with_the_chosen_number_of_components(data, folds):
 def test_pls_with_more_channels_than_trials_is_scikit_learns_too(rng):
     x, y = rng.standard_normal((20, 40)), rng.standard_normal((20, 3))
     folds = folds_by_stimulus([str(i) for i in range(20)])
-    fitted = pls(x + y[:, :1], SharedLatents.of(y, folds), max_components=2)
+    fitted = pls(x + y[:, :1], SharedTargets.of(y, folds), max_components=2)
     n = fitted.chosen["components"]
     assert n > 0
     wanted = PLSRegression(n, scale=False).fit(x + y[:, :1], y).predict(x + y[:, :1])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from offline.decoding.decoder import fit_decoder
-from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.ridge import choose, low_rank_factors, ridge_path
+from offline.regression.folds import folds_by_stimulus
 
 N_TRIALS, N_CHANNELS, N_LATENTS, RANK = 400, 30, 20, 3
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from offline.decoding.decoder import LinearDecoder
-from offline.decoding.folds import folds_by_stimulus
 from offline.decoding.smoothing import (
     SmoothedDecoder,
     Smoothing,
     choose_smoothing,
 )
 from offline.decoding.stepping import decode_trials
+from offline.regression.folds import folds_by_stimulus
 
 N_TRIALS, N_WINDOWS, N_LATENTS = 600, 5, 3
 SLOPE = np.array([0.0, 0.3, 0.8, 1.0, 1.0])

@@ -14,7 +14,6 @@ from b2g_rt.contracts.windows import paper_windows
 from b2g_rt.errors import SessionError
 from b2g_rt.mua.normaliser import Normaliser
 from offline.decoding.fitting import fit
-from offline.decoding.folds import folds_by_stimulus
 from offline.recordings.features import features_bytes, window_features, window_features_file
 from offline.recordings.features_file import (
     FeaturesFile,
@@ -27,6 +26,7 @@ from offline.recordings.features_file import (
     write_features,
 )
 from offline.recordings.recording import Block
+from offline.regression.folds import folds_by_stimulus
 from offline.scheduling.local_workers import LocalWorkers
 
 CHANNELS = ChannelMap(192, (ArraySlot(0, "V1", 0), ArraySlot(1, "V4", 64), ArraySlot(2, "IT", 128)))

@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 import b2g_rt
 from b2g_rt.errors import SchedulerError, SessionError
 from offline.decoding.fitting import fit
-from offline.decoding.folds import folds_by_stimulus
+from offline.regression.folds import folds_by_stimulus
 from offline.scheduling import dask_workers
 from offline.scheduling.local_workers import LocalWorkers
 from offline.scheduling.workers import open_workers

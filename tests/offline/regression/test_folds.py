@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from b2g_rt.errors import SessionError
-from offline.decoding.folds import folds_by_day, folds_by_stimulus
+from offline.regression.folds import folds_by_day, folds_by_stimulus
 
 
 def test_no_stimulus_is_in_two_folds():

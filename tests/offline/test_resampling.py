@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from offline.evaluation.metrics import bootstrap_mean, correlations
-from offline.evaluation.resampling import (
+from offline.resampling import (
     bootstrap,
     flip_signs,
     p_value,

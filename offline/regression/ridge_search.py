@@ -1,17 +1,17 @@
-"""Ridge regression with cross-validated regularisation, one value per group of latents, for all values at once.
+"""Ridge regression with cross-validated regularisation, one value per group of targets, for all values at once.
 
     prediction(lambda) = Z (D + lambda)^-1 C + mean
-    primal   X'X = V D V',  Z = x V,     C = V' X'Y      channels <= training trials
+    primal   X'X = V D V',  Z = x V,     C = V' X'Y      inputs <= training trials
     dual     XX' = U D U',  Z = x X' U,  C = U' Y        otherwise
 
-X and Y are a fold's training features and latents minus their means, x its held-out features minus the same means.
+X and Y are a fold's training inputs and targets minus their means, x its held-out inputs minus the same means.
 The product of all trials is formed once; a fold's is that minus its held-out part (primal) or a block of it
-(dual). One eigendecomposition per fold serves all values, and all latents with them; one more, of all trials,
+(dual). One eigendecomposition per fold serves all values, and all targets with them; one more, of all trials,
 gives the final weights. Products and decompositions are float64: a Gram matrix squares the condition number.
-The many products after it are float32; they are subtracted from nothing larger than the latents.
-Folds are worked on side by side, one thread of BLAS each where there are fewer processors than folds. Latents may
+The many products after it are float32; they are subtracted from nothing larger than the targets.
+Folds are worked on side by side, one thread of BLAS each where there are fewer processors than folds. Targets may
 come in blocks, all of which share the decompositions; ``search_bytes`` says how much memory that takes.
-For methods.py; knows nothing of windows, files or ONNX. Axes are (trial, channel) and (trial, latent).
+For decoders and encoders; knows nothing of windows, files or ONNX. Axes are (trial, input) and (trial, target).
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.decoding.ridge import LAMBDAS
-from offline.decoding.ridge_forms import (
+from offline.regression.ridge_forms import (
     Dual,
     FoldBasis,
     FoldPath,
     Primal,
-    SharedLatents,
+    SharedTargets,
     decomposed,
     inverted,
 )
@@ -39,7 +38,9 @@ from offline.scheduling.one_piece import n_processors, share_of_piece
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-# With more groups than latents over this, predicting each latent is less work than summing over groups.
+# Relative to the mean eigenvalue of X'X: from nearly least squares to nearly the mean target.
+LAMBDAS = tuple(float(v) for v in np.logspace(-3, 4, 22))
+# With more groups than targets over this, predicting each target is less work than summing over groups.
 GROUPED_FROM = 8
 
 
@@ -52,16 +53,16 @@ class RidgeSearch:
     lambdas : float64, axes (value,)
         In the units of X'X.
     errors : float64, axes (fold, value, group)
-        Held-out squared error, summed over trials and the group's latents.
+        Held-out squared error, summed over trials and the group's targets.
     totals : float64, axes (fold, group)
         The same for the training mean.
-    lam : float64, axes (latent,)
-        The chosen value of each latent's group.
-    weights : float64, axes (channel, latent)
-    feature_mean : float64, axes (channel,)
-    latent_mean : float64, axes (latent,)
-        A latent is (features - feature_mean) @ weights + latent_mean.
-    held_out : float32, axes (trial, latent)
+    lam : float64, axes (target,)
+        The chosen value of each target's group.
+    weights : float64, axes (input, target)
+    input_mean : float64, axes (input,)
+    target_mean : float64, axes (target,)
+        A target is (inputs - input_mean) @ weights + target_mean.
+    held_out : float32, axes (trial, target)
         Each trial predicted by the fold that holds it out, at ``lam``; NaN where none does.
     """
 
@@ -70,44 +71,44 @@ class RidgeSearch:
     totals: Float64
     lam: Float64
     weights: Float64
-    feature_mean: Float64
-    latent_mean: Float64
+    input_mean: Float64
+    target_mean: Float64
     held_out: Float32
 
 
-def latent_groups(n_latents: int, groups: NDArray[np.integer] | str) -> NDArray[np.intp]:
-    """Return the group of each latent, int, axes (latent,): ``each`` its own, ``all`` in one, or as given."""
+def target_groups(n_targets: int, groups: NDArray[np.integer] | str) -> NDArray[np.intp]:
+    """Return the group of each target, int, axes (target,): ``each`` its own, ``all`` in one, or as given."""
     if isinstance(groups, str):
         if groups not in ("each", "all"):
-            raise ValueError(f"groups '{groups}', expected each, all or the group of each latent.")
-        return np.arange(n_latents) if groups == "each" else np.zeros(n_latents, np.intp)
+            raise ValueError(f"groups '{groups}', expected each, all or the group of each target.")
+        return np.arange(n_targets) if groups == "each" else np.zeros(n_targets, np.intp)
     given = np.asarray(groups)
-    if given.shape != (n_latents,):
-        raise ValueError(f"groups of shape {given.shape}, expected ({n_latents},).")
+    if given.shape != (n_targets,):
+        raise ValueError(f"groups of shape {given.shape}, expected ({n_targets},).")
     return np.asarray(np.unique(given, return_inverse=True)[1], np.intp)
 
 
 def ridge_search(
-    features: NDArray[np.floating],
-    latents: SharedLatents,
+    inputs: NDArray[np.floating],
+    targets: SharedTargets,
     *,
     lambdas: Sequence[float] | Float64 | None = None,
     groups: NDArray[np.integer] | str = "each",
-    latent_block: int | None = None,
+    target_block: int | None = None,
 ) -> RidgeSearch:
-    """Choose lambda for each group of latents by held-out squared error; fit all trials with it.
+    """Choose lambda for each group of targets by held-out squared error; fit all trials with it.
 
     Parameters
     ----------
-    features : float, axes (trial, channel), finite
-    latents : SharedLatents
-        Latents and folds; may serve many windows.
+    inputs : float, axes (trial, input), finite
+    targets : SharedTargets
+        Targets and folds; may serve many windows.
     lambdas : sequence of float, optional
         In the units of X'X; 0 is least squares; by default LAMBDAS times its mean eigenvalue.
-    groups : {'each', 'all'} or int, axes (latent,)
-        Which latents share a value.
-    latent_block : int, optional
-        Latents worked on at once; all by default. Blocks change results by rounding.
+    groups : {'each', 'all'} or int, axes (target,)
+        Which targets share a value.
+    target_block : int, optional
+        Targets worked on at once; all by default. Blocks change results by rounding.
 
     Returns
     -------
@@ -118,19 +119,19 @@ def ridge_search(
     lambda is the same number in every fold and in the final fit: for independent noise the best one is the ratio of
     noise to prior variance, whatever the number of trials.
     """
-    group = latent_groups(len(latents.mean), groups)
-    x = np.asarray(features, np.float64)
-    feature_mean = x.mean(axis=0)
-    x = x - feature_mean
-    n_latents = len(group)
-    block = max(1, min(latent_block or n_latents, n_latents))
-    products = decomposed(x, latents, in_blocks=block < n_latents)
+    group = target_groups(len(targets.mean), groups)
+    x = np.asarray(inputs, np.float64)
+    input_mean = x.mean(axis=0)
+    x = x - input_mean
+    n_targets = len(group)
+    block = max(1, min(target_block or n_targets, n_targets))
+    products = decomposed(x, targets, in_blocks=block < n_targets)
     scale = products.trace / x.shape[1]
     values = np.asarray(
         np.multiply(LAMBDAS, scale or 1.0) if lambdas is None else lambdas, np.float64
     )
-    columns = [slice(i, min(i + block, n_latents)) for i in range(0, n_latents, block)]
-    n_workers, limits = _threads(len(latents.folds) + 1)
+    columns = [slice(i, min(i + block, n_targets)) for i in range(0, n_targets, block)]
+    n_workers, limits = _threads(len(targets.folds) + 1)
     with limits, ThreadPoolExecutor(n_workers) as pool:
         final = pool.submit(products.whole)
         blocks = _Blocks(products, values, group, columns, pool)
@@ -138,42 +139,42 @@ def ridge_search(
         lam = values[errors.sum(axis=0).argmin(axis=0)][group]
         held_out = blocks.held_out(lam)
         weights = blocks.weights(*final.result(), lam)
-    return RidgeSearch(values, errors, totals, lam, weights, feature_mean, latents.mean, held_out)
+    return RidgeSearch(values, errors, totals, lam, weights, input_mean, targets.mean, held_out)
 
 
 def search_bytes(
     n_trials: int,
-    n_channels: int,
-    n_latents: int,
+    n_inputs: int,
+    n_targets: int,
     n_folds: int,
-    latent_block: int | None = None,
+    target_block: int | None = None,
     side_by_side: int = 1,
 ) -> int:
-    """Return how much memory a search needs at most, besides the latents and the features it is given.
+    """Return how much memory a search needs at most, besides the targets and the inputs it is given.
 
     Parameters
     ----------
-    n_trials, n_channels, n_latents, n_folds : int
-    latent_block : int, optional
+    n_trials, n_inputs, n_targets, n_folds : int
+    target_block : int, optional
         See ``ridge_search``.
     side_by_side : int
         Folds worked on at once.
     """
     n_held_out = -(-n_trials // n_folds)
-    block = min(latent_block or n_latents, n_latents)
-    n_components = min(n_channels, n_trials)
+    block = min(target_block or n_targets, n_targets)
+    n_components = min(n_inputs, n_trials)
     # X'X or XX', a copy of it while a fold's is made from it, LAPACK's work.
     square = 8 * n_components**2
-    features = 2 * 8 * n_trials * n_channels
+    inputs = 2 * 8 * n_trials * n_inputs
     fold = 6 * square + 3 * 8 * n_held_out * n_components + 8 * n_trials * block
-    latents = block * (5 * 8 * n_components + 6 * 8 * n_held_out)
+    targets = block * (5 * 8 * n_components + 6 * 8 * n_held_out)
     kept = n_folds * (4 * n_held_out * n_components + 8 * n_components)
-    if block < n_latents:
+    if block < n_targets:
         kept += n_folds * square
     else:
         kept += n_folds * block * (4 * n_components + 4 * n_held_out)
-    result = n_latents * (4 * n_trials + 8 * n_channels) + 3 * 8 * n_components * block
-    return features + 3 * square + side_by_side * (fold + latents) + kept + result
+    result = n_targets * (4 * n_trials + 8 * n_inputs) + 3 * 8 * n_components * block
+    return inputs + 3 * square + side_by_side * (fold + targets) + kept + result
 
 
 def _threads(n_jobs: int) -> tuple[int, AbstractContextManager[object]]:
@@ -189,7 +190,7 @@ def _threads(n_jobs: int) -> tuple[int, AbstractContextManager[object]]:
 
 
 class _Blocks:
-    """The latents of a search, some columns at a time; every block uses the folds' decompositions.
+    """The targets of a search, some columns at a time; every block uses the folds' decompositions.
 
     With one block for all, each fold's path is kept instead of its decomposition, and made once.
     """
@@ -205,7 +206,7 @@ class _Blocks:
         self._products, self._values, self._group, self._pool = products, values, group, pool
         self._columns = columns
         self._n_groups = int(group.max()) + 1
-        self._folds = range(len(products.latents.folds))
+        self._folds = range(len(products.targets.folds))
         self._bases: list[FoldBasis] = []
         self._paths: list[FoldPath] = []
 
@@ -236,9 +237,9 @@ class _Blocks:
         return errors, totals
 
     def held_out(self, lam: Float64) -> Float32:
-        """Return predictions (trial, latent) at one lambda per latent."""
-        latents = self._products.latents
-        found = np.full(latents.centred.shape, np.nan, np.float32)
+        """Return predictions (trial, target) at one lambda per target."""
+        targets = self._products.targets
+        found = np.full(targets.centred.shape, np.nan, np.float32)
         for columns in self._columns:
             cross = self._products.cross(columns)
 
@@ -248,16 +249,16 @@ class _Blocks:
                     if self._paths
                     else self._products.path(self._bases[f], f, columns, cross)
                 )
-                return np.asarray(path.predicted(lam[columns]) + path.latent_mean, np.float32)
+                return np.asarray(path.predicted(lam[columns]) + path.target_mean, np.float32)
 
             for fold, predicted in zip(
-                latents.folds, self._pool.map(one, self._folds), strict=True
+                targets.folds, self._pool.map(one, self._folds), strict=True
             ):
                 found[fold.held_out, columns] = predicted
         return found
 
     def weights(self, eigenvalues: Float64, vectors: Float64, lam: Float64) -> Float64:
-        """Return the weights of all trials, (channel, latent)."""
+        """Return the weights of all trials, (input, target)."""
         self._bases.clear()
         self._paths.clear()
         found = np.empty((self._products.x.shape[1], len(lam)))
@@ -280,14 +281,14 @@ def _scored(
     return errors, totals
 
 
-def _summed(by_latent: NDArray[np.floating], group: NDArray[np.intp], n_groups: int) -> Float64:
-    return np.asarray(np.bincount(group, by_latent, n_groups), np.float64)
+def _summed(by_target: NDArray[np.floating], group: NDArray[np.intp], n_groups: int) -> Float64:
+    return np.asarray(np.bincount(group, by_target, n_groups), np.float64)
 
 
 def _grouped_errors(
     path: FoldPath, lambdas: Float64, group: NDArray[np.intp], totals: Float64
 ) -> Float64:
-    """Return the errors of few groups without predicting a latent, float64, axes (value, group).
+    """Return the errors of few groups without predicting a target, float64, axes (value, group).
 
     Notes
     -----
