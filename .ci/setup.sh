@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 layer=${1:-runtime}
 case $layer in
     runtime) requirement='.' ;;
-    dev) requirement='.[offline,dev]' ;;
+    dev) requirement='.[offline,networks,dev]' ;;
     *) echo "setup: layer '$layer' found, runtime or dev expected." >&2; exit 2 ;;
 esac
 

@@ -9,6 +9,8 @@ B2GError                  what a user can mend; the commands print its one line 
 |-- BundleError           a model bundle that is missing, tampered with or of another version
 |-- GeneratorError        a generator's directory, specification or weights that do not fit
 |   `-- CheckpointError   a checkpoint file that is none, is broken or must not be read
+|-- FeatureError          a network, its weights, or a file of features that cannot be opened, made or gone on with
+|-- EncodingError         responses or features that no encoding model can be fitted to
 |-- StimulusError         a class list, picture or stimulus set that cannot be read, made or gone on with
 |-- MessageError          bytes on a socket that are no message of ours, or of another version
 |-- SessionError          a recorded session that cannot be read or written
@@ -67,6 +69,14 @@ class GeneratorError(B2GError):
 
 class CheckpointError(GeneratorError):
     """A checkpoint file is none, is broken, or holds what must not be read."""
+
+
+class FeatureError(B2GError):
+    """A network, its weights, or a file of features cannot be opened, made or gone on with."""
+
+
+class EncodingError(B2GError):
+    """No encoding model can be fitted to these responses or features."""
 
 
 class StimulusError(B2GError):

@@ -8,11 +8,12 @@ knows neither torch nor where weights lie.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from b2g_rt.errors import SetupError
 from offline.evaluation.image_metrics import Pictures, resized
 from offline.evaluation.published_networks import NETWORKS, NetworkSpec
+from offline.features.torchvision_operators import import_torchvision
+from offline.features.weight_files import library_errors, read_tensors, reason
 
 _PICTURES_AT_ONCE = 16
 
@@ -126,9 +129,11 @@ def open_distance(name: str, weights: Path | None = None, device: str = "cpu") -
     """
     spec, file = _at_hand(name, weights, distance=True)
     with _one_line(spec, file), _only_from(file.parent):
+        # torchvision itself would execute what a file asks for: one that holds more than tensors is refused here.
+        read_tensors(file)
         if spec.name == "lpips":
             lpip = importlib.import_module("torchmetrics.image.lpip")
-            model = lpip.LearnedPerceptualImagePatchSimilarity("alex").net
+            model = lpip.LearnedPerceptualImagePatchSimilarity(spec.model).net
             options = {"normalize": True}  # its input is 0..1, not -1..1
         else:
             model = importlib.import_module("torchmetrics.functional.image.dists").DISTSNetwork()
@@ -154,24 +159,27 @@ def _at_hand(name: str, weights: Path | None, distance: bool) -> tuple[NetworkSp
     if name not in names:
         raise SetupError(f"feature metric '{name}': unknown, expected one of {', '.join(names)}.")
     spec = NETWORKS[name]
-    for module in spec.modules:
-        try:
-            importlib.import_module(module)
-        except ImportError:
+    needed = dict.fromkeys(("torchvision", *spec.modules))
+    for module in needed:
+        if importlib.util.find_spec(module) is None:
             raise SetupError(
                 f"feature metric '{name}': {module} is not installed, expected it. Run "
                 f"pip install {spec.packages}."
-            ) from None
-        except (RuntimeError, OSError) as error:
-            raise SetupError(
-                f"feature metric '{name}': {module} cannot be imported ({_first_line(error)}), expected a release "
-                "built for this torch. Install the one that belongs to it."
-            ) from None
+            )
     file = (weights or weights_folder()) / spec.weights
     if not file.is_file():
         raise SetupError(
             f"feature metric '{name}': no file {file}, expected {spec.origin}. Put it there."
         )
+    # Only now: importing all of them takes seconds.
+    for module in needed:
+        try:
+            import_torchvision() if module == "torchvision" else importlib.import_module(module)
+        except (ImportError, RuntimeError, OSError) as error:
+            raise SetupError(
+                f"feature metric '{name}': {module} cannot be imported ({reason(error)}), expected a release "
+                "built for this torch. Install the one that belongs to it."
+            ) from None
     return spec, file
 
 
@@ -179,23 +187,21 @@ def _load(spec: NetworkSpec, file: Path) -> Any:
     import torch
 
     with _one_line(spec, file):
+        # Of files that can be mapped into memory the fully connected layers, nine tenths, are never read.
+        state = read_tensors(file)
         # On "meta" no random weights are drawn that would only be replaced.
         if spec.name == "clip":
-            state = importlib.import_module("safetensors.torch").load_file(str(file))
-            # 'quickgelu': OpenAI's weights were trained with it; the plain name gives other features (users.md, 43).
             open_clip = importlib.import_module("open_clip")
-            model = open_clip.create_model("ViT-L-14-quickgelu", pretrained=None, device="meta")
+            model = open_clip.create_model(spec.model, pretrained=None, device="meta")
             model.load_state_dict(state, assign=True)
             return model.visual
-        # Memory-mapped: the fully connected layers, nine tenths of the file, are never read.
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        models = importlib.import_module("torchvision.models")
+        models = import_torchvision().models
         with torch.device("meta"):
             if spec.name == "inception":
                 # What torchvision sets where it loads these weights itself.
                 model = models.inception_v3(weights=None, transform_input=True, init_weights=False)
             else:
-                model = getattr(models, spec.name)(weights=None).features
+                model = getattr(models, spec.model)(weights=None).features
                 state = {
                     name.removeprefix("features."): tensor
                     for name, tensor in state.items()
@@ -208,23 +214,14 @@ def _load(spec: NetworkSpec, file: Path) -> Any:
 @contextmanager
 def _one_line(spec: NetworkSpec, file: Path) -> Iterator[None]:
     """Turn whatever a library says of a broken or foreign file into one line."""
-    import pickle
 
-    try:
+    def refuse(what: str) -> NoReturn:
+        raise SetupError(
+            f"feature metric '{spec.name}': {file} {what}, expected {spec.origin}. Replace the file."
+        )
+
+    with library_errors(refuse):
         yield
-    except (RuntimeError, OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise SetupError(
-            f"feature metric '{spec.name}': {file} cannot be loaded ({_first_line(error)}), expected {spec.origin}. "
-            "Replace the file."
-        ) from None
-    except Exception as error:
-        # safetensors has an exception of its own that derives from Exception only.
-        if type(error).__module__.partition(".")[0] not in {"safetensors_rust", "safetensors"}:
-            raise
-        raise SetupError(
-            f"feature metric '{spec.name}': {file} is no safetensors file ({_first_line(error)}), expected "
-            f"{spec.origin}. Replace the file."
-        ) from None
 
 
 @contextmanager
@@ -256,8 +253,3 @@ def _device(name: str) -> Any:
     from offline.stimuli.devices import device_named
 
     return device_named(name)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".:")

@@ -20,8 +20,10 @@ class NetworkSpec:
     Attributes
     ----------
     name : str
+    model : str
+        As its library calls it.
     modules : tuple of str
-        What must be importable, the library that has the network first.
+        What must be importable besides torchvision, which all of them import; the library that has the network first.
     packages : str
         What pip calls them.
     weights : str
@@ -38,6 +40,7 @@ class NetworkSpec:
     """
 
     name: str
+    model: str
     modules: tuple[str, ...]
     packages: str
     weights: str
@@ -65,6 +68,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         # The five pooling outputs, the paper's VGG1 to VGG5.
         NetworkSpec(
             "vgg16",
+            "vgg16",
             ("torchvision",),
             "torchvision",
             "vgg16-397923af.pth",
@@ -77,6 +81,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         # Layers and sizes of MindEye (Scotti et al. 2023): AlexNet(2), AlexNet(5), Inception, CLIP.
         NetworkSpec(
             "alexnet",
+            "alexnet",
             ("torchvision",),
             "torchvision",
             "alexnet-owt-7be5be79.pth",
@@ -88,6 +93,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         ),
         NetworkSpec(
             "inception",
+            "inception_v3",
             ("torchvision",),
             "torchvision",
             "inception_v3_google-0cc3c7bd.pth",
@@ -99,6 +105,8 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         ),
         NetworkSpec(
             "clip",
+            # OpenAI's weights were trained with QuickGELU; the plain name gives other features (users.md, 43).
+            "ViT-L-14-quickgelu",
             ("open_clip", "safetensors"),
             "open_clip_torch",
             "clip_vit_l_14_openai.safetensors",
@@ -110,6 +118,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         ),
         NetworkSpec(
             "lpips",
+            "alex",
             ("torchmetrics", "torchvision"),
             "torchmetrics torchvision",
             "alexnet-owt-7be5be79.pth",
@@ -120,6 +129,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
         ),
         NetworkSpec(
             "dists",
+            "vgg16",
             ("torchmetrics", "torchvision"),
             "torchmetrics torchvision",
             "vgg16-397923af.pth",

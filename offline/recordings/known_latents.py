@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.errors import SessionError
+from offline.recordings.formats.latent_pickle import read_latents
 from offline.recordings.formats.reader import RecordingReader
+from offline.recordings.formats.responses import PARTS, response_ids
 
 PICKLES = (".pickle", ".pkl")
 """Endings of Brain2GAN's latents, which belong to one recording's rows and are read by its reader."""
@@ -32,7 +34,7 @@ def known_latents(
         The file cannot be read, there are no latents anywhere, or two recordings give a stimulus different ones.
     """
     if latents is not None and pickled(latents) is None:
-        ids, values = _read_latents(latents)
+        ids, values = latents_in_file(latents)
         return _by_id(ids, values)
     known: dict[str, NDArray[np.float32]] = {}
     for recording in recordings:
@@ -61,7 +63,18 @@ def _by_id(ids: Sequence[str], values: NDArray[np.floating]) -> dict[str, NDArra
     return {i: np.asarray(v, np.float32) for i, v in zip(ids, values, strict=True)}
 
 
-def _read_latents(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+def latents_in_file(path: Path) -> tuple[list[str], NDArray[np.float32]]:
+    """Return ids and latents, axes (stimulus, latent), of an .npz file or of Brain2GAN's pickle.
+
+    Raises
+    ------
+    SessionError
+        It cannot be read, or is something else.
+    """
+    if pickled(path) is not None:
+        parts = read_latents(path)
+        by_part = [response_ids(part, len(parts[part])) for part in PARTS]
+        return [i for ids in by_part for i in ids], np.concatenate([parts[part] for part in PARTS])
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             ids, values = archive["id"], archive["latent"]

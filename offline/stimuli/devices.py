@@ -1,6 +1,9 @@
-"""Where torch draws: the device of a name."""
+"""Where torch computes: the device of a name, and the settings under which the same work gives the same bits."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -30,3 +33,26 @@ def device_named(name: str) -> torch.device:
             "CUDA build of torch."
         )
     return device
+
+
+@contextmanager
+def reproducible(n_threads: int | None) -> Iterator[None]:
+    """Yield with the same algorithms every time, on CUDA with full float32; ``n_threads``: within an operation."""
+    tf32, before = torch.backends.cuda.matmul.allow_tf32, torch.get_num_threads()
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        try:
+            set_reproducible(n_threads)
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            torch.set_num_threads(before)
+
+
+def set_reproducible(n_threads: int | None) -> None:
+    """Set what ``reproducible`` does, for good: in the process of a worker, and in a thread that was started before."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    cudnn = torch.backends.cudnn
+    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = False, True, False
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)

@@ -6,6 +6,7 @@ have the form they have in every recording; ``rate_hz`` is None.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 BRAIN2GAN = "brain2gan"
 TVSD = "tvsd-responses"
 PARTS = ("train", "test")
+SPLITS = ("training", "test")
+"""What stimulus sets call them, and ids."""
 # Channel counts of the published files, by which a matrix that was saved the other way round is recognised.
 _N_CHANNELS = (960, 1024)
 _EXPECTED = "a MATLAB 7.3 file with train_MUA and test_MUA, axes (stimulus, channel)"
@@ -167,6 +170,26 @@ def response_ids(part: str, n: int) -> list[str]:
     digits = max(4, len(str(n)))
     folder = "training" if part == "train" else part
     return [f"{folder}/{k:0{digits}d}" for k in range(1, n + 1)]
+
+
+def counted_ids(ids: Sequence[str], split: Sequence[str]) -> list[str]:
+    """Return ids as a file of responses counts: the third training stimulus becomes training/0003, whatever its id.
+
+    Raises
+    ------
+    SessionError
+        A stimulus is neither of 'training' nor of 'test'.
+    """
+    left = {
+        p: iter(response_ids(q, list(split).count(p))) for p, q in zip(SPLITS, PARTS, strict=True)
+    }
+    for name, part in zip(ids, split, strict=True):
+        if part not in left:
+            raise SessionError(
+                f"stimulus '{name}': of neither test nor training, expected one of them. Give a folder with test/ and "
+                "training/."
+            )
+    return [next(left[part]) for part in split]
 
 
 @dataclass(frozen=True, slots=True)

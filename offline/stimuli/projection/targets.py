@@ -7,9 +7,11 @@ know generators nor latents.
 from __future__ import annotations
 
 import csv
+import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ PREPARATION = (
 """What is done to a photograph, in words, for files and reports."""
 
 _MID_GREY = (128, 128, 128)
+_filtering = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +91,7 @@ def read_photograph(photograph: Photograph, size: int) -> NDArray[np.uint8]:
         It is no picture, is cut off, or has fewer than ``MIN_SIDE`` rows or columns.
     """
     path = photograph.path
-    try:
-        with warnings.catch_warnings():
-            # A picture of more than 90 million pixels is unusual, not wrong; twice that is refused.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                upright = ImageOps.exif_transpose(file)
-                picture = _rgb(upright, path)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise StimulusError(
-            f"{path}: cannot be read as a picture ({error}), expected a whole PNG, JPEG, WebP, BMP or TIFF file. "
-            "Leave it out or replace it."
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise StimulusError(f"{path}: {error}. Make it smaller first.") from None
+    picture = read_upright(path)
     if min(picture.size) < MIN_SIDE:
         raise StimulusError(
             f"{path}: {picture.width} x {picture.height} pixels, expected at least {MIN_SIDE} each way."
@@ -112,6 +102,42 @@ def read_photograph(photograph: Photograph, size: int) -> NDArray[np.uint8]:
     if side != size:
         picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(picture, np.uint8)
+
+
+def open_image(file: Path | BytesIO) -> Image.Image:
+    """Open a picture file, whatever its size; any thread may."""
+    # Warning filters belong to the process, and pictures are read by several threads.
+    with _filtering, warnings.catch_warnings():
+        # A picture of more than 90 million pixels is unusual, not wrong; twice that is refused.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file)
+
+
+def read_upright(path: Path, data: bytes | None = None) -> Image.Image:
+    """Read a picture, turned upright, RGB, transparent parts over mid grey.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes, optional
+        Of the file, where they are held already.
+
+    Raises
+    ------
+    StimulusError
+        It is no picture, or is cut off.
+    """
+    try:
+        with open_image(path if data is None else BytesIO(data)) as file:
+            upright = ImageOps.exif_transpose(file)
+            return _rgb(upright, path)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise StimulusError(
+            f"{path}: cannot be read as a picture ({error}), expected a whole PNG, JPEG, WebP, BMP or TIFF file. "
+            "Leave it out or replace it."
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise StimulusError(f"{path}: {error}. Make it smaller first.") from None
 
 
 def as_target(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

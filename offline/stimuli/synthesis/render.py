@@ -9,9 +9,8 @@ settings. Must not know where z and w come from.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Semaphore
 from typing import TYPE_CHECKING, Literal
@@ -87,25 +86,6 @@ def threads_within(generator: PictureGenerator, drawing: Drawing) -> int | None:
     return 1 if generator.resolution <= ABREAST_UP_TO_PX else torch.get_num_threads()
 
 
-@contextmanager
-def _reproducible(n_threads: int | None) -> Iterator[None]:
-    """Yield with the same algorithms every time, on CUDA with full float32; ``n_threads``: within an operation."""
-    import torch
-
-    tf32, before = torch.backends.cuda.matmul.allow_tf32, torch.get_num_threads()
-    torch.backends.cuda.matmul.allow_tf32 = False
-    if n_threads is not None:
-        torch.set_num_threads(n_threads)
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        torch.set_num_threads(before)
-
-
 def latents_of(plan: StimulusPlan, generator: PictureGenerator) -> NDArray[np.float32]:
     """Return w of every picture of a plan after truncation, axes (stimulus, w_dim).
 
@@ -114,11 +94,13 @@ def latents_of(plan: StimulusPlan, generator: PictureGenerator) -> NDArray[np.fl
     """
     import torch
 
+    from offline.stimuli.devices import reproducible
+
     cpu = generator.to("cpu")
     centre = cpu.w_avg.numpy()
     means = plan.is_class_mean
     w = np.empty((len(plan), generator.w_dim), np.float32)
-    with torch.inference_mode(), _reproducible(1):
+    with torch.inference_mode(), reproducible(1):
         for i in range(len(plan)):
             if means[i]:
                 w[i] = centre[plan.class_id[i]]
@@ -158,6 +140,8 @@ def draw_missing(
     StimulusError
         A picture has values that are no numbers, or the disk is full.
     """
+    from offline.stimuli.devices import reproducible
+
     digests = dict(finished)
     waiting: deque[Future[dict[str, str]]] = deque()
     moved = generator.to(drawing.device)
@@ -184,7 +168,7 @@ def draw_missing(
 
     try:
         with (
-            _reproducible(n_threads),
+            reproducible(n_threads),
             ThreadPoolExecutor(drawing.workers + (0 if many else 1)) as pool,
         ):
             try:
