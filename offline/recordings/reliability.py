@@ -160,7 +160,7 @@ def oracle_correlation(values: NDArray[np.floating]) -> Array:
         n_others = there.sum(axis=0) - there
         with np.errstate(invalid="ignore", divide="ignore"):
             others = (filled.sum(axis=0) - filled) / n_others
-        r[:, part] = _correlation_over_stimuli(block, np.where(n_others > 0, others, np.nan))
+        r[:, part] = correlation_over_stimuli(block, np.where(n_others > 0, others, np.nan))
     return mean_of_present(r)
 
 
@@ -191,7 +191,7 @@ def split_half_reliability(
     for split in range(n_splits):
         order = rng.permutation(len(values))
         a, b = (mean_of_present(values[rows]) for rows in (order[:half], order[half:]))
-        r[split] = _correlation_over_stimuli(a[None], b[None])[0]
+        r[split] = correlation_over_stimuli(a[None], b[None])[0]
     mean = mean_of_present(r)
     return np.asarray(2.0 * mean / (1.0 + mean)) if spearman_brown else mean
 
@@ -214,10 +214,17 @@ def _by_channel(values: NDArray[np.floating]) -> tuple[Array, Array, Array]:
     return np.where(there, x, 0.0), there.astype(np.float64), peak
 
 
-def _correlation_over_stimuli(a: NDArray[np.floating], b: NDArray[np.floating]) -> Array:
+def correlation_over_stimuli(a: NDArray[np.floating], b: NDArray[np.floating]) -> Array:
     """Return Pearson's r over the stimuli that both have.
 
-    ``a``, ``b``: axes (repetition, stimulus, channel); the result (repetition, channel), NaN where one does not vary.
+    Parameters
+    ----------
+    a, b : float64, axes (repetition, stimulus, channel)
+        One of them may have one repetition for all of the other's; NaN is a missing response.
+
+    Returns
+    -------
+    float64, axes (repetition, channel); NaN where one does not vary
     """
     there = np.isfinite(a) & np.isfinite(b)
     n = np.maximum(there.sum(axis=1, keepdims=True), 1)

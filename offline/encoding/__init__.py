@@ -1,0 +1,1 @@
+"""Encoding, from stimulus to brain: which feature space predicts each electrode."""
