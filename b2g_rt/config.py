@@ -279,6 +279,10 @@ class Config(_Section):
     bundle: str = Field(
         "simulated-faces", description="Model bundle: a directory, or the name of a shipped one."
     )
+    encoder: Path | None = Field(
+        None,
+        description="Directory of an encoder (b2g-offline encode): its prediction is shown beside each trial's MUA.",
+    )
     channels: Path | None = Field(
         None,
         description="Channel map of the stream (YAML); null: the stream carries the bundle's channels as trained.",

@@ -21,7 +21,9 @@ from b2g_rt.contracts.endpoints import Endpoints, write_endpoints
 from b2g_rt.contracts.messages import (
     VERSION,
     ActivityMessage,
+    Agreement,
     ChannelLayout,
+    EncodingMessage,
     EventMessage,
     Flags,
     FrameMessage,
@@ -110,6 +112,7 @@ class FakeService:
         self._baseline: Image = jpeg_image(self._mean_face)
         self._two_way: list[float] = []
         self._cosines: list[float] = []
+        self._n_encoded = 0
         self.sequence = 0
         self.trial = -1
         self.n_pictures = 0
@@ -211,6 +214,34 @@ class FakeService:
             pool=40,
         )
 
+    def encoding(self) -> EncodingMessage:
+        """Return a made-up prediction of the trial, and an observed response that it half explains."""
+        roi = np.array(self._layout.roi)
+        tuning = np.random.default_rng(self.trial + 100).normal(0.3, 1.0, len(roi))
+        predicted = 0.6 * tuning
+        observed = tuning + self._rng.normal(0, 0.8, len(roi))
+        observed[::97] = np.nan
+        self._n_encoded += 1
+        known = np.isfinite(observed)
+        agreement = []
+        for name in ("all", "V1", "V4", "IT"):
+            mine = known & ((roi == name) | (name == "all"))
+            r = float(np.corrcoef(predicted[mine], observed[mine])[0, 1])
+            agreement.append(Agreement(name, int(mine.sum()), r, 0.3 * r))
+        trial_r = self._rng.uniform(-0.1, 0.7, len(roi)).astype("<f4").tobytes()
+        return EncodingMessage(
+            VERSION,
+            trial=self.trial,
+            stimulus=self.stimulus_name(),
+            sequence=self.sequence - 1,
+            encoder="e" * 64,
+            predicted=np.where(known, predicted, np.nan).astype("<f4").tobytes(),
+            observed=observed.astype("<f4").tobytes(),
+            agreement=agreement,
+            n_trials=self._n_encoded,
+            trial_r=trial_r if self._n_encoded >= 10 else None,
+        )
+
     def activity(self, time_in_trial_s: float) -> ActivityMessage:
         roi = np.array(self._layout.roi)
         latency = {"V1": 0.035, "V4": 0.045, "IT": 0.06}
@@ -301,6 +332,8 @@ def run(service: FakeService, args: argparse.Namespace, log: IO[str] | None) -> 
                 log.flush()
         if position == N_WINDOWS - 1:
             service.send(Topic.EVENTS, service.scores())
+            if args.encoder:
+                service.send(Topic.EVENTS, service.encoding())
         if tick % 2 == 0:
             service.send(Topic.ACTIVITY, service.activity(service.now() - onset_s))
         if tick % 8 == 0:
@@ -319,6 +352,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--gain", type=float, default=1.0)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--encoder", action="store_true", help="predict each trial's MUA")
     args = parser.parse_args()
     service = FakeService(seed=args.seed, speed=args.speed, latent_gain=args.gain)
     from b2g_rt.contracts.endpoints import read_endpoints

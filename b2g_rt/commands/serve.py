@@ -54,6 +54,13 @@ def _announce(config: Config, live: Live, console: Console) -> None:
         f"[bold]b2g_rt[/] decoding with bundle {bundle.manifest.name} ({bundle.hash[:12]}) "
         f"on {live.models.decoder.record.provider}; stop with Ctrl-C"
     )
+    encoder = live.models.encoder
+    if encoder:
+        fitted = encoder.fitted
+        console.print(
+            f"predicting {int(fitted.predicted.sum())} electrodes with encoder {fitted.manifest.name} "
+            f"({fitted.hash[:12]}), {len(fitted.stimuli.ids)} stimuli known"
+        )
     if live.outputs.publisher:
         endpoints = live.outputs.publisher.endpoints
         console.print(f"pictures {endpoints.pictures}  events {endpoints.events}")
@@ -84,6 +91,10 @@ def _conclude(live: Live, console: Console) -> None:
     if progress.comparison.n_trials:
         console.print(
             f"online ridge: {progress.n_trials_learnt} trials learnt; {progress.comparison.line()}"
+        )
+    if live.models.encoder:
+        console.print(
+            f"encoder: {progress.n_trials_predicted} trials compared, {progress.n_trials_unpredicted} not"
         )
     if live.outputs.recorder:
         tell_recorded(live.outputs.recorder, console)

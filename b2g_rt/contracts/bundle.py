@@ -16,9 +16,6 @@ provider); comparing is done here. Knows nothing of ONNX Runtime.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +23,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.verified_folder import FolderFormat, IndexModel, Shapes
+from b2g_rt.contracts.verified_folder import npz_bytes as npz_bytes
 from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import B2GError, BundleError
 
@@ -37,16 +36,14 @@ FILES = ("decoder.onnx", "generator.onnx", "statistics.npz", "stimuli.npz", "ref
 LATENT_TOLERANCE = 1e-3  # of the reference latents' SD: other providers and CPUs round differently
 IMAGE_TOLERANCE = 3  # grey levels of 255, mean over the picture
 
+_FORMAT = FolderFormat("bundle", "manifest.json", FILES, SCHEMA_VERSION, "b2g-offline fit")
+
 DecoderStep = Callable[
     [NDArray[np.float32], int, NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Normalisation(_Model):
+class Normalisation(IndexModel):
     """How raw MUA becomes z units; ``running`` starts from the statistics and follows the day, causally."""
 
     kind: Literal["frozen", "running"] = "frozen"
@@ -54,7 +51,7 @@ class Normalisation(_Model):
     time_constant_s: float = 300.0
 
 
-class ImageShape(_Model):
+class ImageShape(IndexModel):
     """What the generator returns."""
 
     height: int
@@ -62,7 +59,7 @@ class ImageShape(_Model):
     layout: Literal["row_col_rgb_uint8", "rgb_row_col_float32"]
 
 
-class Manifest(_Model):
+class Manifest(IndexModel):
     """``manifest.json``; every key is required unless it has a default.
 
     ``decoder_state``: how many numbers the decoder remembers from window to window. ``live``: false where it was
@@ -147,11 +144,10 @@ class ModelBundle:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        raw = _read(path, "manifest.json")
+        raw = _FORMAT.read(path, _FORMAT.index)
         self.hash = hashlib.sha256(raw).hexdigest()
-        self.manifest = _parse_manifest(path, raw)
-        for name in FILES:
-            self._verify(name)
+        self.manifest = _FORMAT.parse(path, raw, Manifest)
+        _FORMAT.verify(path, self.manifest.files)
         self.channels, self.windows = _channels_and_windows(path, self.manifest)
         n_channels, n_latents = self.channels.n_channels, self.manifest.n_latents
         stats = self._arrays(
@@ -274,76 +270,8 @@ class ModelBundle:
             )
         return worst
 
-    def _verify(self, name: str) -> None:
-        expected = self.manifest.files.get(name)
-        if expected is None:
-            raise BundleError(
-                f"bundle {self.path}: manifest.json names no '{name}', expected its SHA-256."
-            )
-        found = hashlib.sha256(_read(self.path, name)).hexdigest()
-        if found != expected:
-            raise BundleError(
-                f"bundle {self.path}: {name} has SHA-256 {found[:12]}..., manifest.json says {expected[:12]}.... "
-                "The file was changed or is incomplete: copy the bundle again."
-            )
-
-    def _arrays(
-        self, name: str, shapes: Mapping[str, tuple[int | None, ...]]
-    ) -> dict[str, NDArray[Any]]:
-        where = f"bundle {self.path}: {name}"
-        try:
-            # Opened here: numpy leaves its own handle open when the archive is broken.
-            with (
-                (self.path / name).open("rb") as file,
-                np.load(file, allow_pickle=False) as archive,
-            ):
-                arrays = {key: archive[key] for key in shapes}
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{where}: {error}, expected arrays {', '.join(shapes)}.") from None
-        for key, shape in shapes.items():
-            found = arrays[key].shape
-            if len(found) != len(shape) or any(
-                s is not None and s != f for s, f in zip(shape, found, strict=True)
-            ):
-                raise BundleError(
-                    f"{where}: {key} has shape {found}, manifest.json implies {shape}."
-                )
-        return arrays
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes()
-    except FileNotFoundError:
-        what = name if path.is_dir() else "the directory"
-        raise BundleError(
-            f"bundle {path}: {what} is missing, expected manifest.json, {', '.join(FILES)}. Check the path, "
-            "or make one with b2g-offline fit."
-        ) from None
-    except OSError as error:
-        raise BundleError(
-            f"bundle {path}: {name}: {error.strerror}, expected a readable file."
-        ) from None
-
-
-def _parse_manifest(path: Path, raw: bytes) -> Manifest:
-    where = f"bundle {path}: manifest.json"
-    try:
-        data = json.loads(raw)
-    except ValueError as error:
-        raise BundleError(f"{where}: {error}, expected JSON.") from None
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{where}: schema version {version}, this program reads {SCHEMA_VERSION}. Use the release that made it, "
-            "or make it again."
-        )
-    try:
-        return Manifest.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(p) for p in first["loc"])
-        raise BundleError(f"{where}: {key}: {first['msg'].lower()}.") from None
+    def _arrays(self, name: str, shapes: Shapes) -> dict[str, NDArray[Any]]:
+        return _FORMAT.arrays(self.path, name, shapes)
 
 
 def _channels_and_windows(path: Path, manifest: Manifest) -> tuple[ChannelMap, WindowSpec]:
@@ -384,38 +312,4 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes
     BundleError
         A file or a key is missing, or the directory cannot be written.
     """
-    missing = [name for name in FILES if name not in files]
-    if missing:
-        raise BundleError(
-            f"bundle {path}: {', '.join(missing)} not given, expected all of {', '.join(FILES)}."
-        )
-    hashes = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
-    raw = json.dumps(
-        {"schema_version": SCHEMA_VERSION, **manifest, "files": hashes},
-        indent=1,
-        ensure_ascii=False,
-    ).encode()
-    _parse_manifest(path, raw)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            (path / name).write_bytes(files[name])
-        (path / "manifest.json").write_bytes(raw + b"\n")
-    except OSError as error:
-        raise BundleError(
-            f"bundle {path}: {error.strerror}, expected a directory that can be written. Check rights and room."
-        ) from None
-    return hashlib.sha256(raw + b"\n").hexdigest()
-
-
-def npz_bytes(**arrays: NDArray[Any]) -> bytes:
-    """Return arrays as one compressed .npz file's bytes, the same for the same arrays."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            part = io.BytesIO()
-            np.lib.format.write_array(part, np.asarray(array), allow_pickle=False)
-            # A fixed date: np.savez stamps the wall clock into the file.
-            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, part.getvalue(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return _FORMAT.write(path, manifest, files, Manifest)

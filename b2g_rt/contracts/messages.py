@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from b2g_rt.errors import MessageError
 
-VERSION = 2
+VERSION = 3
 AdaptationState = Literal["off", "learning", "frozen"]
 # A message of a few bytes must not make a display ask for gigabytes.
 MAX_IMAGE_SIDE = 4096
@@ -143,6 +143,40 @@ class TrialMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, ta
     unadapted_two_way: float | None = None
 
 
+class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well predicted responses fit observed ones, over the electrodes of an ROI (``roi`` is ``all``: over all).
+
+    ``r``: Pearson over electrodes; ``mean_response_r``: the baseline, the same for the mean of what the encoder
+    predicts for the stimuli it knows. None where it cannot be had: fewer than three electrodes, or no variation.
+    """
+
+    roi: str
+    n_electrodes: int
+    r: float | None
+    mean_response_r: float | None
+
+
+class EncodingMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="encoding"):
+    """A trial's response was observed, and what the encoder predicts for its stimulus.
+
+    ``sequence``: the frame whose window completed the response. ``encoder``: its SHA-256. ``predicted``, ``observed``:
+    float32 little-endian, axes (channel,), z units, each electrode's mean over its ROI's window; NaN where an
+    electrode is not predicted, was bad, or its window is missing. ``agreement``: all electrodes first, then each ROI.
+    ``trial_r``: float32, axes (channel,), Pearson over the ``n_trials`` trials so far; NaN where an electrode has fewer
+    than ten; None before the tenth.
+    """
+
+    trial: int
+    stimulus: str
+    sequence: int
+    encoder: str
+    predicted: bytes
+    observed: bytes
+    agreement: list[Agreement]
+    n_trials: int
+    trial_r: bytes | None = None
+
+
 class EventMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, tag="event"):
     """Something to know: a gap, a reconnect, a clock step, an unknown stimulus, a failure, a day's start.
 
@@ -200,6 +234,8 @@ class StatusMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, t
     ``speed``: replayed seconds per second (1 for live); ``simulated``: brain and stimuli are simulated.
     ``baseline``: the picture of the mean latent. ``note``: what the service is waiting for, else "".
     ``adaptation``: the online ridge is ``off``, ``learning`` or ``frozen``; ``n_trials_learnt`` is what it stands on.
+    ``encoder``: SHA-256 of the encoder, "" without one; ``n_trials_predicted`` are compared with what it predicts,
+    ``n_trials_unpredicted`` are not, because it does not know the stimulus or nothing was observed.
     """
 
     time_s: float
@@ -238,11 +274,26 @@ class StatusMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True, t
     n_failures: int = 0
     adaptation: AdaptationState = "off"
     n_trials_learnt: int = 0
+    encoder: str = ""
+    n_trials_predicted: int = 0
+    n_trials_unpredicted: int = 0
 
 
 Message = (
-    FrameMessage | StimulusMessage | TrialMessage | EventMessage | ActivityMessage | StatusMessage
+    FrameMessage
+    | StimulusMessage
+    | TrialMessage
+    | EncodingMessage
+    | EventMessage
+    | ActivityMessage
+    | StatusMessage
 )
+
+Occurrence = StimulusMessage | TrialMessage | EncodingMessage | EventMessage
+"""What stands beside the frames on ``EVENTS``."""
+
+ARRAYS = ("latent", "image", "predicted", "observed", "trial_r")
+"""Fields that hold numbers by the hundred: left out where messages are written as text."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -363,10 +414,17 @@ def latent_of(frame: FrameMessage) -> NDArray[np.float32] | None:
     MessageError
         The bytes are no whole number of floats.
     """
-    if frame.latent is None:
-        return None
-    if len(frame.latent) % 4:
-        raise MessageError(
-            f"latent: {len(frame.latent)} bytes, expected a multiple of 4 (float32)."
-        )
-    return np.frombuffer(frame.latent, "<f4")
+    return None if frame.latent is None else floats_of(frame.latent, "latent")
+
+
+def floats_of(data: bytes, name: str) -> NDArray[np.float32]:
+    """Return the numbers of a ``bin`` field.
+
+    Raises
+    ------
+    MessageError
+        The bytes are no whole number of floats; ``name`` is the field's.
+    """
+    if len(data) % 4:
+        raise MessageError(f"{name}: {len(data)} bytes, expected a multiple of 4 (float32).")
+    return np.frombuffer(data, "<f4")

@@ -9,8 +9,9 @@
     /frames/latent           float32, axes (frame, latent), NaN where there is none
     /frames/stimulus, bundle   text columns, empty where there is none
     /frames/image            text column, each entry a JPEG file or empty
-    /events/time_s           float64, NaN where the message has no time of its own (a trial's result)
-    /events/json             text column: stimuli, trials and events as JSON, fields as in docs/messages.md
+    /events/time_s           float64, NaN where the message has no time of its own (a trial's result, an encoding)
+    /events/json             text column: stimuli, trials, encodings (without their arrays) and events as JSON, fields
+                             as in docs/messages.md
 
 All have the axes (frame,) or (event,) unless said otherwise; one row per message, in the order published.
 A text column is described in session.py. Written by outputs/recorder.py, read by both wings.
@@ -29,10 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2g_rt.contracts.messages import (
-    EventMessage,
+    ARRAYS,
+    EncodingMessage,
     Flags,
     FrameMessage,
     Image,
+    Occurrence,
     StimulusMessage,
     TrialMessage,
     jpeg_image,
@@ -145,7 +148,7 @@ class EventColumns:
         self._time_s = GrowingColumn(group, "time_s", "f8")
         self._json = TextColumn(group, "json")
 
-    def append(self, messages: Sequence[EventMessage | StimulusMessage | TrialMessage]) -> None:
+    def append(self, messages: Sequence[Occurrence]) -> None:
         """Write messages at the end; a stimulus's picture is left out."""
         if not messages:
             return
@@ -153,14 +156,17 @@ class EventColumns:
         self._time_s.append(_floats([_time_of(m) for m in messages]))
 
 
-def _event_json(message: EventMessage | StimulusMessage | TrialMessage) -> bytes:
+def _event_json(message: Occurrence) -> bytes:
     if isinstance(message, StimulusMessage):
         message = msgspec.structs.replace(message, image=None)
-    return msgspec.json.encode(message)
+    if not isinstance(message, EncodingMessage):
+        return msgspec.json.encode(message)
+    fields = msgspec.to_builtins(message, builtin_types=(bytes,))
+    return msgspec.json.encode({k: v for k, v in fields.items() if k not in ARRAYS})
 
 
-def _time_of(message: EventMessage | StimulusMessage | TrialMessage) -> float | None:
-    if isinstance(message, TrialMessage):
+def _time_of(message: Occurrence) -> float | None:
+    if isinstance(message, TrialMessage | EncodingMessage):
         return None
     return message.onset_s if isinstance(message, StimulusMessage) else message.time_s
 
@@ -228,7 +234,7 @@ def read_frames(session: SessionFile) -> RecordedFrames:
 
 
 def read_events(session: SessionFile) -> list[dict[str, Any]]:
-    """Read stimuli, trials and events as plain dictionaries, fields as in docs/messages.md.
+    """Read stimuli, trials, encodings and events as plain dictionaries, fields as in docs/messages.md.
 
     Raises
     ------

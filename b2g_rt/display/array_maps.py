@@ -84,11 +84,14 @@ def _rgb(colour: QColor) -> tuple[int, int, int]:
 class ArrayMaps(pg.GraphicsView):  # type: ignore[misc]
     """Maps of all arrays with titles and a colour bar."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, *, caption: str = "Multi-unit activity"
+    ) -> None:
         super().__init__(parent, background=theme.BACKGROUND)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._caption = caption
         self._item = pg.ImageItem(axisOrder="row-major", autoDownsample=False)
         self.addItem(self._item)
         self._table = theme.diverging_table(_N_COLOURS)
@@ -194,7 +197,7 @@ class ArrayMaps(pg.GraphicsView):  # type: ignore[misc]
 
     def _paint_caption(self, painter: QPainter, width: float) -> None:
         line = QRectF(0, _CAPTION_HEIGHT - 26, width, 20)
-        theme.put_caption(painter, line, "Multi-unit activity")
+        theme.put_caption(painter, line, self._caption)
         right = width
         middle = line.center().y()
         legend = 120.0

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from b2g_rt.contracts.messages import (
     ActivityMessage,
+    EncodingMessage,
     EventMessage,
     FrameMessage,
     Image,
@@ -28,6 +29,7 @@ from b2g_rt.contracts.messages import (
     Topic,
     TrialMessage,
     decode,
+    floats_of,
     pixels_of,
 )
 from b2g_rt.display.service_clock import ServiceClock
@@ -46,7 +48,7 @@ _EXPECTED: dict[Topic, tuple[type, ...]] = {
     Topic.PICTURES: (FrameMessage,),
     Topic.ACTIVITY: (ActivityMessage,),
     Topic.STATUS: (StatusMessage,),
-    Topic.EVENTS: (FrameMessage, StimulusMessage, TrialMessage, EventMessage),
+    Topic.EVENTS: (FrameMessage, StimulusMessage, TrialMessage, EncodingMessage, EventMessage),
 }
 
 
@@ -118,6 +120,7 @@ class Newest:
                 strip=trials.strip,
                 identification=trials.identification,
                 pool=trials.pool,
+                encoding=trials.encoding,
                 events=self._events,
                 n_foreign=self._n_foreign,
                 offset_s=self._clock.offset_s,
@@ -134,7 +137,10 @@ class Newest:
                 self._take_activity(message)
             case EventMessage():
                 self._line(message.level, message.text, arrival_s)
-            case FrameMessage() | StimulusMessage() | TrialMessage():
+            case FrameMessage() | StimulusMessage() | TrialMessage() | EncodingMessage():
+                if isinstance(message, EncodingMessage):
+                    arrays = message.predicted, message.observed, message.trial_r
+                    self._check_channels("encoding", *(a for a in arrays if a is not None))
                 if self._trials.is_of_another_run(message):
                     self._trials = Trials()
                     self._line(
@@ -195,13 +201,16 @@ class Newest:
         self._status = status
 
     def _take_activity(self, message: ActivityMessage) -> None:
-        if len(message.values) % 4:
-            raise MessageError(f"activity: {len(message.values)} bytes, expected 4 per channel.")
-        values: NDArray[np.float32] = np.frombuffer(message.values, "<f4")
+        self._check_channels("activity", message.values)
+        self._activity = floats_of(message.values, "activity")
+
+    def _check_channels(self, what: str, *arrays: bytes) -> None:
         n_channels = None if self._status is None else len(self._status.layout.roi)
-        if n_channels is not None and len(values) != n_channels:
-            raise MessageError(f"activity: {len(values)} channels, the status names {n_channels}.")
-        self._activity = values
+        for values in (floats_of(data, what) for data in arrays):
+            if n_channels is not None and len(values) != n_channels:
+                raise MessageError(
+                    f"{what}: {len(values)} channels, the status names {n_channels}."
+                )
 
     def _line(
         self, level: Literal["info", "warning", "error"], text: str, arrival_s: float

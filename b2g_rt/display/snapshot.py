@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.contracts.messages import FrameMessage, StatusMessage, TrialMessage
+from b2g_rt.contracts.messages import EncodingMessage, FrameMessage, StatusMessage, TrialMessage
 
 # The service sends its status several times a second; silence on all topics for this long means that it is gone.
 SERVICE_GONE_S = 2.0
@@ -67,6 +67,16 @@ class TrialRow:
     picture: Picture | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """A trial's predicted and observed MUA, float32, axes (channel,), z units; ``trial_r`` as in the message."""
+
+    message: EncodingMessage
+    predicted: NDArray[np.float32]
+    observed: NDArray[np.float32]
+    trial_r: NDArray[np.float32] | None
+
+
 @dataclass(frozen=True, slots=True)
 class EventLine:
     """One line of the event area; equal causes in a row are counted, not repeated."""
@@ -104,6 +114,8 @@ class Snapshot:
         The last eight trials that are over, oldest first.
     identification
         Its history in this run of the service; ``pool``: stimuli compared with, 0 before the first trial.
+    encoding
+        Of the newest trial that was compared; None without an encoder.
     events
         Newest last.
     n_foreign
@@ -125,6 +137,7 @@ class Snapshot:
     strip: tuple[TrialRow, ...]
     identification: tuple[IdentificationPoint, ...]
     pool: int
+    encoding: Encoding | None
     events: tuple[EventLine, ...]
     n_foreign: int
     offset_s: float | None

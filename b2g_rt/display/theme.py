@@ -15,6 +15,8 @@ from PySide6.QtGui import QBrush, QColor, QFont, QFontMetricsF, QPainter, QPen
 
 CANVAS_WIDTH: Final = 1600
 CANVAS_HEIGHT: Final = 900
+ENCODING_HEIGHT: Final = 256
+"""What the canvas grows by below, once there is an encoder."""
 
 BACKGROUND: Final = QColor(11, 13, 18)
 PLATE: Final = QColor(20, 24, 32)

@@ -8,8 +8,16 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import replace
 
-from b2g_rt.contracts.messages import FrameMessage, StimulusMessage, TrialMessage, pixels_of
+from b2g_rt.contracts.messages import (
+    EncodingMessage,
+    FrameMessage,
+    StimulusMessage,
+    TrialMessage,
+    floats_of,
+    pixels_of,
+)
 from b2g_rt.display.snapshot import (
+    Encoding,
     IdentificationPoint,
     Picture,
     Stimulus,
@@ -22,6 +30,8 @@ N_STRIP = 8
 # The marker's stamp and the onset on the fitted sample clock are the same event, not the same number.
 _SAME_ONSET_S = 1.0
 _N_HISTORY = 2000
+
+OfTrials = FrameMessage | StimulusMessage | TrialMessage | EncodingMessage
 
 
 def span_ms(frame: FrameMessage, onset_s: float, speed: float) -> tuple[float, float]:
@@ -56,13 +66,15 @@ class Trials:
         self.strip: tuple[TrialRow, ...] = ()
         self.identification: tuple[IdentificationPoint, ...] = ()
         self.pool = 0
+        self.encoding: Encoding | None = None
         self._rows: OrderedDict[int, TrialRow] = OrderedDict()
         self._history: deque[IdentificationPoint] = deque(maxlen=_N_HISTORY)
         self._sequence = -1
         self._stimulus_trial = -1
         self._scored_trial = -1
+        self._encoded_trial = -1
 
-    def is_of_another_run(self, message: FrameMessage | StimulusMessage | TrialMessage) -> bool:
+    def is_of_another_run(self, message: OfTrials) -> bool:
         """Whether the message counts from the beginning again; then a new ``Trials`` must take it."""
         match message:
             case FrameMessage():
@@ -71,12 +83,14 @@ class Trials:
                 return message.trial <= self._stimulus_trial
             case TrialMessage():
                 return message.trial <= self._scored_trial
+            case EncodingMessage():
+                return message.trial <= self._encoded_trial
 
     def n_missing_before(self, frame: FrameMessage) -> int:
         """Return how many frames were lost between the last one and this one, on their way here."""
         return 0 if self._sequence < 0 else max(0, frame.sequence - self._sequence - 1)
 
-    def take(self, message: FrameMessage | StimulusMessage | TrialMessage, speed: float) -> None:
+    def take(self, message: OfTrials, speed: float) -> None:
         """Take a message of this run.
 
         Parameters
@@ -93,6 +107,8 @@ class Trials:
                 self._take_frame(message, speed)
             case TrialMessage():
                 self._take_scores(message)
+            case EncodingMessage():
+                self._take_encoding(message)
 
     def painted(self, picture: Picture) -> None:
         """Keep the picture as its trial's final one, unless a later window's was painted."""
@@ -161,6 +177,15 @@ class Trials:
         self._history.append(IdentificationPoint(scores.n_trials, scores.two_way_mean))
         self.identification = tuple(self._history)
         self.pool = scores.pool
+
+    def _take_encoding(self, message: EncodingMessage) -> None:
+        self._encoded_trial = message.trial
+        self.encoding = Encoding(
+            message,
+            floats_of(message.predicted, "predicted"),
+            floats_of(message.observed, "observed"),
+            None if message.trial_r is None else floats_of(message.trial_r, "trial_r"),
+        )
 
     def _put(self, row: TrialRow) -> None:
         self._rows[row.trial] = row

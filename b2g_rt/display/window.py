@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QWidget
 
 from b2g_rt.display import theme
 from b2g_rt.display.array_maps import ArrayMaps
+from b2g_rt.display.encoding_view import EncodingView
 from b2g_rt.display.event_lines import EventLines
 from b2g_rt.display.figures_table import FiguresTable
 from b2g_rt.display.freshness import STALL_S, Freshness, Shown, Verdict
@@ -40,6 +41,12 @@ _GRID = {
     "figures": (816, 478, 388, 262),
     "identification": (1250, 478, 318, 246),
     "events": (816, 742, 752, 142),
+}
+# Below, once a message of an encoder has come: the canvas grows by theme.ENCODING_HEIGHT.
+_ENCODING_GRID = {
+    "predicted": (32, 900, 592, 232),
+    "observed": (648, 900, 592, 232),
+    "encoding": (1264, 900, 304, 232),
 }
 
 
@@ -131,6 +138,11 @@ class DisplayWindow(QWidget):
         self.figures = FiguresTable(self)
         self.identification = IdentificationView(self)
         self.events = EventLines(self)
+        self.predicted = ArrayMaps(self, caption="Predicted MUA")
+        self.observed = ArrayMaps(self, caption="Observed MUA")
+        self.encoding = EncodingView(self)
+        self._has_encoding = True
+        self._arrange(has_encoding=False)
         self.baseline_caption.show_name("mean latent")
 
     def tick(self) -> Painted:
@@ -147,6 +159,7 @@ class DisplayWindow(QWidget):
             snapshot.activity,
             live=state == "streaming",
         )
+        self._show_encoding(snapshot)
         self.figures.show_status(snapshot.status, snapshot.n_foreign)
         self.strip.show_strip(snapshot.strip)
         self.identification.show_points(snapshot.identification, snapshot.pool)
@@ -229,13 +242,37 @@ class DisplayWindow(QWidget):
             shown_idx = frame.window_idx if frame.trial == progress.trial else None
         self.timeline.show_progress(progress, snapshot.spans_ms, shown_idx=shown_idx, now_ms=now_ms)
 
+    def _show_encoding(self, snapshot: Snapshot) -> None:
+        encoding = snapshot.encoding
+        self._arrange(has_encoding=encoding is not None)
+        if encoding is None:
+            return
+        layout = None if snapshot.status is None else snapshot.status.layout
+        self.predicted.show_activity(layout, encoding.predicted, live=True)
+        self.observed.show_activity(layout, encoding.observed, live=True)
+        self.encoding.show_encoding(encoding)
+
+    def _arrange(self, *, has_encoding: bool) -> None:
+        """Give the views of an encoder their place, or none."""
+        if has_encoding == self._has_encoding:
+            return
+        self._has_encoding = has_encoding
+        for name in _ENCODING_GRID:
+            getattr(self, name).setVisible(has_encoding)
+        self._place()
+
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
-        """Fit the canvas into the window and place the views."""
+        """Fit the canvas into the window."""
         super().resizeEvent(event)
-        scale = min(self.width() / theme.CANVAS_WIDTH, self.height() / theme.CANVAS_HEIGHT)
+        self._place()
+
+    def _place(self) -> None:
+        canvas_height = theme.CANVAS_HEIGHT + self._has_encoding * theme.ENCODING_HEIGHT
+        scale = min(self.width() / theme.CANVAS_WIDTH, self.height() / canvas_height)
         left = (self.width() - scale * theme.CANVAS_WIDTH) / 2
-        top = (self.height() - scale * theme.CANVAS_HEIGHT) / 2
-        for name, (x, y, width, height) in _GRID.items():
+        top = (self.height() - scale * canvas_height) / 2
+        grid = _GRID | (_ENCODING_GRID if self._has_encoding else {})
+        for name, (x, y, width, height) in grid.items():
             view = getattr(self, name)
             x0, y0 = round(left + x * scale), round(top + y * scale)
             x1, y1 = round(left + (x + width) * scale), round(top + (y + height) * scale)

@@ -4,7 +4,7 @@
 latents ``latent 0`` ... ``latent n-1``, then ``sequence``, ``trial`` (-1: none), ``window_idx`` and ``flags``
 (bits as in contracts/recorded_frames.py). float32 counts exactly to 2^24: at 40 windows/s that is 116 hours.
 ``EventOutlet``, type ``B2G-Events``, one string channel: JSON of frames without latent and picture, of stimuli
-without picture, of trials and of events; fields as in docs/messages.md.
+without picture, of trials, of encodings without arrays, and of events; fields as in docs/messages.md.
 
 Time stamps are on the LSL clock and say what the sample is about, not when it was sent: a window's end, an
 onset, an event's own time. So a window decoded late carries a stamp of the past, and stamps need not ascend.
@@ -21,10 +21,11 @@ import msgspec
 import numpy as np
 
 from b2g_rt.contracts.messages import (
+    ARRAYS,
     EventMessage,
     FrameMessage,
+    Occurrence,
     StimulusMessage,
-    TrialMessage,
     latent_of,
 )
 from b2g_rt.contracts.recorded_frames import flag_bits
@@ -124,14 +125,12 @@ class EventOutlet:
         self._now = pylsl.local_clock
         self._outlet = pylsl.StreamOutlet(info, chunk_size=1, max_buffered=_MAX_BUFFERED)
 
-    def push(self, message: FrameMessage | StimulusMessage | TrialMessage | EventMessage) -> None:
-        """Send one message as JSON, stamped with its own time (a trial's result: now)."""
+    def push(self, message: FrameMessage | Occurrence) -> None:
+        """Send one message as JSON, stamped with its own time (a trial's result and its encoding: now)."""
         if self._outlet is not None:
             self._outlet.push_sample([event_json(message)], self._time_of(message))
 
-    def _time_of(
-        self, message: FrameMessage | StimulusMessage | TrialMessage | EventMessage
-    ) -> float:
+    def _time_of(self, message: FrameMessage | Occurrence) -> float:
         if isinstance(message, FrameMessage):
             return message.window_stop_s
         if isinstance(message, StimulusMessage):
@@ -145,11 +144,11 @@ class EventOutlet:
         self._outlet = None
 
 
-def event_json(message: FrameMessage | StimulusMessage | TrialMessage | EventMessage) -> str:
-    """Return a message as JSON without latent and picture; a number that is none becomes null."""
+def event_json(message: FrameMessage | Occurrence) -> str:
+    """Return a message as JSON without picture and arrays; a number that is none becomes null."""
     fields: dict[str, Any] = msgspec.to_builtins(message, builtin_types=(bytes,))
-    fields.pop("latent", None)
-    fields.pop("image", None)
+    for name in ARRAYS:
+        fields.pop(name, None)
     return _JSON.encode(fields).decode()
 
 

@@ -34,8 +34,7 @@ from b2g_rt.contracts.messages import (
     VERSION,
     EventMessage,
     FrameMessage,
-    StimulusMessage,
-    TrialMessage,
+    Occurrence,
 )
 from b2g_rt.contracts.session import SessionInfo
 from b2g_rt.errors import SessionError
@@ -171,7 +170,7 @@ class Recorder:
             frame = msgspec.structs.replace(frame, image=None)
         self._queue.frame(frame)
 
-    def event(self, message: EventMessage | StimulusMessage | TrialMessage) -> None:
+    def event(self, message: Occurrence) -> None:
         """Take a stimulus, a trial's result or an event."""
         self._queue.event(message)
 

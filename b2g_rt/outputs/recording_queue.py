@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.contracts.messages import EventMessage, FrameMessage, StimulusMessage, TrialMessage
+from b2g_rt.contracts.messages import FrameMessage, Occurrence
 
 # More than this is written at once, without waiting for the time of the next flush.
 BATCH_BYTES = 16 * 1024 * 1024
@@ -32,7 +32,7 @@ class Batch:
     index: list[NDArray[np.int64]] = field(default_factory=list)
     markers: list[tuple[float, str]] = field(default_factory=list)
     frames: list[FrameMessage] = field(default_factory=list)
-    events: list[EventMessage | StimulusMessage | TrialMessage] = field(default_factory=list)
+    events: list[Occurrence] = field(default_factory=list)
     n_bytes: int = 0
 
     @property
@@ -111,7 +111,7 @@ class RecordingQueue:
             self._batch.frames.append(frame)
             self._added(512 + len(frame.latent or b"") + picture)
 
-    def event(self, message: EventMessage | StimulusMessage | TrialMessage) -> None:
+    def event(self, message: Occurrence) -> None:
         """Put a stimulus, a trial's result or an event."""
         with self._changed:
             self._batch.events.append(message)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from b2g_rt.contracts.messages import EventMessage, FrameMessage, StimulusMessage, TrialMessage
+from b2g_rt.contracts.messages import FrameMessage, Occurrence
 from b2g_rt.contracts.recorded_frames import EventColumns, FrameColumns
 from b2g_rt.contracts.session import GrowingColumn, SessionInfo, TextColumn, write_header
 from b2g_rt.errors import SessionError
@@ -99,8 +99,8 @@ class SessionWriter:
         if self._frames is not None:
             self._frames.append(frames)
 
-    def events(self, events: Sequence[EventMessage | StimulusMessage | TrialMessage]) -> None:
-        """Append stimuli, trials, events."""
+    def events(self, events: Sequence[Occurrence]) -> None:
+        """Append stimuli, trials, encodings, events."""
         self._events.append(events)
 
     def flush(self) -> None:

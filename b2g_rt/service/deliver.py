@@ -16,10 +16,9 @@ from b2g_rt.contracts.messages import (
     ActivityMessage,
     EventMessage,
     FrameMessage,
+    Occurrence,
     StatusMessage,
-    StimulusMessage,
     Topic,
-    TrialMessage,
 )
 from b2g_rt.service.progress import Progress
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 RECORDER = "recorder"
 """Kind of the events that tell of the recorder's troubles."""
 
-Outgoing = StimulusMessage | TrialMessage | EventMessage | ActivityMessage | StatusMessage
+Outgoing = Occurrence | ActivityMessage | StatusMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class DeliverStage:
     def _message(self, message: Outgoing) -> None:
         if self._out.publisher:
             self._out.publisher.publish(_topic(message), message)
-        if isinstance(message, (StimulusMessage, TrialMessage, EventMessage)):
+        if not isinstance(message, ActivityMessage | StatusMessage):
             if self._out.events:
                 self._out.events.push(message)
             if self._out.recorder and not _is_of_recorder(message):

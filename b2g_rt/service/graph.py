@@ -2,6 +2,7 @@
 
     source -> ingest -> decode -> render -> deliver -> ZeroMQ, LSL outlets, recorder
                  |         |                  ^
+                 |         +---> encode ------+        (with an encoder only)
                  +---------+------------------+        (the recorder has its own thread and lossless queue)
 
 Each stage is one thread. Nothing is lost on a lossless edge (a full one makes the sender wait, and LSL's own
@@ -32,6 +33,8 @@ from b2g_rt.service.deliver import (
     Outputs,
 )
 from b2g_rt.service.edges import Closed, Edge, LosslessQueue, NewestSlot
+from b2g_rt.service.encoding import EncodingStage
+from b2g_rt.service.failures import Failures
 from b2g_rt.service.ingest import IngestStage
 from b2g_rt.service.models import Models
 from b2g_rt.service.open_outputs import close_outputs
@@ -52,6 +55,8 @@ def edges(config: Config) -> dict[tuple[str, str], Edge]:
         Edge("ingest", "deliver", 4 * config.service.decode_queue, "lossless"),
         Edge("decode", "deliver", 4 * config.service.decode_queue, "lossless"),
         Edge("render", "deliver", 4 * config.service.decode_queue, "lossless"),
+        Edge("decode", "encode", config.service.decode_queue, "lossless"),
+        Edge("encode", "deliver", 4 * config.service.decode_queue, "lossless"),
     )
     return {(edge.output, edge.input): edge for edge in table}
 
@@ -86,11 +91,11 @@ class Service:
         self.failure: BaseException | None = None
         self._outputs = outputs
         self._now = now
-        self._known_failures: set[tuple[str, type[Exception]]] = set()
+        self._failures = Failures(self.progress, self._tell)
         self._stop = threading.Event()
         graph = edges(config)
         self._jobs: LosslessQueue[WindowJob] = LosslessQueue(graph["ingest", "decode"])
-        # One queue serves all three senders, so that everything leaves in one order.
+        # One queue serves all senders, so that everything leaves in one order.
         self._outbox: LosslessQueue[Delivery] = LosslessQueue(graph["decode", "deliver"])
         self._newest: NewestSlot[Decoded] = NewestSlot(graph["decode", "render"], self._superseded)
         self._ingest = IngestStage(
@@ -128,16 +133,24 @@ class Service:
             if models.generator
             else None
         )
+        self._responses: LosslessQueue[WindowJob] = LosslessQueue(graph["decode", "encode"])
+        self._encode = (
+            EncodingStage(models.encoder, bundle, self.progress) if models.encoder else None
+        )
         self._deliver = DeliverStage(outputs, now, self.progress, on_message)
-        self._threads = [
-            threading.Thread(target=self._guard, args=(target,), name=f"b2g-{name}", daemon=True)
-            for name, target in (
-                ("ingest", self._run_ingest),
-                ("decode", self._run_decode),
-                ("render", self._run_render),
-                ("deliver", self._run_deliver),
+        stages = {
+            "ingest": self._run_ingest,
+            "decode": self._run_decode,
+            **({"encode": self._run_encode} if self._encode else {}),
+            "render": self._run_render,
+            "deliver": self._run_deliver,
+        }
+        self._threads = {
+            name: threading.Thread(
+                target=self._guard, args=(target,), name=f"b2g-{name}", daemon=True
             )
-        ]
+            for name, target in stages.items()
+        }
 
     @property
     def ledgers(self) -> tuple[Ledger, Ledger]:
@@ -154,7 +167,7 @@ class Service:
             self._adaptation.start("configuration")
         if self._outputs.control:
             self._outputs.control.start(self.command)
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.start()
 
     def request_stop(self) -> None:
@@ -169,11 +182,11 @@ class Service:
         B2GError
             What ended the service, when it was not a request.
         """
-        ended = self._threads[-1]
+        ended = self._threads["deliver"]
         ended.join(timeout_s)
         if ended.is_alive():
             return False
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join()
         self._save_learnt()
         close_outputs(self._outputs)
@@ -211,13 +224,16 @@ class Service:
                 try:
                     decoded = self._decode.push(job)
                 except Exception as error:
-                    self._contain("decode", error)
+                    self._failures.contain("decode", error)
                     decoded = self._decode.failed(job)
                 self._decoded(decoded)
+                if self._encode and self._encode.needs(job):
+                    self._responses.put(job)
         except Closed:
             pass
         finally:
             self._newest.close()
+            self._responses.close()
 
     def _decoded(self, decoded: Decoded) -> None:
         if decoded.latent is None:
@@ -231,6 +247,20 @@ class Service:
         for score in self._decode.scores(decoded):
             self._outbox.put(score)
 
+    def _run_encode(self) -> None:
+        try:
+            while self._encode:
+                job = self._responses.get()
+                try:
+                    messages = self._encode.push(job)
+                except Exception as error:
+                    self._failures.contain("encode", error)
+                else:
+                    for message in messages:
+                        self._outbox.put(message)
+        except Closed:
+            pass
+
     def _superseded(self, decoded: Decoded) -> None:
         self.progress.windows_skipped += 1
         self._outbox.put(FinishedFrame(skipped(decoded)))
@@ -242,15 +272,17 @@ class Service:
                 try:
                     frame = self._render.push(decoded)
                 except Exception as error:
-                    self._contain("render", error)
+                    self._failures.contain("render", error)
                     self._superseded(decoded)
                 else:
                     self._outbox.put(FinishedFrame(frame))
         except Closed:
             pass
         finally:
-            # The decode stage sends too: the outbox closes after the last of both.
-            self._threads[1].join()
+            # Other stages send too: the outbox closes after the last of all.
+            for name in ("decode", "encode"):
+                if name in self._threads:
+                    self._threads[name].join()
             self._outbox.close()
 
     def _run_deliver(self) -> None:
@@ -260,27 +292,10 @@ class Service:
                 try:
                     self._deliver.push(item)
                 except Exception as error:
-                    self._contain("deliver", error)
+                    self._failures.contain("deliver", error)
                     self._deliver.give_up(item)
         except Closed:
             pass
-
-    def _contain(self, stage: str, error: Exception) -> None:
-        """Keep one window's failure from ending a session: its frame is flagged, the recording goes on."""
-        self.progress.n_failures += 1
-        if (stage, type(error)) in self._known_failures:
-            return
-        self._known_failures.add((stage, type(error)))
-        if isinstance(error, B2GError):
-            LOG.error("stage %s: %s Counted from now on", stage, error)
-        else:
-            LOG.error("stage %s failed, counted from now on", stage, exc_info=error)
-        if stage != "deliver":
-            what = (
-                str(error) if isinstance(error, B2GError) else f"{type(error).__name__}: {error}."
-            )
-            text = f"{stage}: {what} The frame is flagged, the session goes on."
-            self._tell("stage-failed", "error", " ".join(text.split()))
 
     def _save_learnt(self) -> None:
         """Leave what was learnt beside the recording; what cannot be saved keeps nothing from ending."""

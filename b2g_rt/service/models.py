@@ -1,4 +1,4 @@
-"""What the service loads before it starts: bundle, decoder, generator, and the pictures that never change."""
+"""What the service loads before it starts: bundle, decoder, generator, encoder, and the pictures that never change."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from b2g_rt.config import Config, read_yaml_mapping
 from b2g_rt.contracts.bundle import ModelBundle, Normalisation
 from b2g_rt.contracts.channels import ChannelMap
+from b2g_rt.contracts.encoder import FittedEncoder
 from b2g_rt.contracts.messages import Image, jpeg_image
 from b2g_rt.contracts.shipped_bundles import bundle_path
 from b2g_rt.errors import BundleError, ChannelMapError, PictureError
 from b2g_rt.inference.decoder import Decoder
+from b2g_rt.inference.encoder import Encoder
 from b2g_rt.inference.generator import Generator
 from b2g_rt.inference.providers import ORT_NAMES, ProviderSettings
+from b2g_rt.service.observed_responses import windows_of_encoder
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Models:
     generator: Generator | None
     baseline: Image | None
     stimuli: dict[str, Image] = field(default_factory=dict, repr=False)
+    encoder: Encoder | None = None
 
 
 def provider_settings(config: Config, threads: int, cache_key: str) -> ProviderSettings:
@@ -73,6 +77,37 @@ def stream_channels(config: Config, bundle: ModelBundle) -> ChannelMap:
     return channels
 
 
+def load_encoder(
+    config: Config, bundle: ModelBundle, waiting: Callable[[str], None] | None = None
+) -> Encoder | None:
+    """Load the encoder that is configured, on the decoder's provider; None without one.
+
+    Raises
+    ------
+    BundleError, ProviderError
+        It cannot be read, runs nowhere, or was fitted on other electrodes or windows than the bundle's.
+    """
+    if config.encoder is None:
+        return None
+    fitted = FittedEncoder(config.encoder)
+    if not fitted.channels.same_electrodes(bundle.channels):
+        raise BundleError(
+            f"encoder {fitted.path}: fitted on {fitted.channels.n_channels} electrodes, bundle "
+            f"'{bundle.manifest.name}' has {bundle.channels.n_channels} (same arrays, ROIs and order needed). Fit one "
+            "on these electrodes."
+        )
+    windows_of_encoder(fitted, bundle)
+    kinds = fitted.manifest.normalisation.kind, normalisation_of(config, bundle).kind
+    if kinds[0] != kinds[1]:
+        LOG.warning(
+            "encoder %s: fitted on MUA of %s normalisation, %s is in force: amplitudes may differ",
+            fitted.path,
+            *kinds,
+        )
+    settings = provider_settings(config, config.inference.decoder_threads, fitted.hash)
+    return Encoder(fitted, settings, waiting)
+
+
 def normalisation_of(config: Config, bundle: ModelBundle) -> Normalisation:
     """Return the normalisation in force: the bundle's, or the kind that the configuration sets."""
     manifest = bundle.manifest.normalisation
@@ -107,8 +142,9 @@ def load_models(config: Config, advance: Advance | None = None) -> Models:
     )
     if inference.cuda_graph and decoder.record.provider == ORT_NAMES["cpu"]:
         LOG.warning("inference.cuda_graph: no effect on the CPU")
+    encoder = load_encoder(config, bundle, _waiting(advance, 2))
     if not inference.generator:
-        return Models(bundle, channels, decoder, None, None)
+        return Models(bundle, channels, decoder, None, None, encoder=encoder)
     tell("generator", 2, 3)
     generator = Generator(
         bundle,
@@ -116,7 +152,7 @@ def load_models(config: Config, advance: Advance | None = None) -> Models:
         _waiting(advance, 2),
     )
     baseline, stimuli = _pictures(bundle, generator, tell)
-    return Models(bundle, channels, decoder, generator, baseline, stimuli)
+    return Models(bundle, channels, decoder, generator, baseline, stimuli, encoder)
 
 
 def _waiting(advance: Advance | None, done: int) -> Callable[[str], None] | None:

@@ -35,6 +35,7 @@ def session_info(models: Models, provenance: dict[str, object]) -> SessionInfo:
             "bundle_name": manifest.name,
             "decoder": models.decoder.record.as_dict(),
             "generator": models.generator.record.as_dict() if models.generator else None,
+            "encoder": models.encoder.fitted.hash if models.encoder else None,
             **provenance,
         },
     )

@@ -66,7 +66,7 @@ class Progress:
 
     ``decode``: return of the pull that made a window due, to its latent. ``sample_to_latent``, ``sample_to_frame``:
     from the stamp of the window's last sample to its latent, and to its picture leaving the service.
-    ``adaptation``, ``n_trials_learnt``: as in ``StatusMessage``.
+    ``adaptation``, ``n_trials_learnt``, ``n_trials_predicted``, ``n_trials_unpredicted``: as in ``StatusMessage``.
     """
 
     n_trials: int = 0
@@ -83,6 +83,8 @@ class Progress:
     frames_rendered: int = 0
     adaptation: AdaptationState = "off"
     n_trials_learnt: int = 0
+    n_trials_predicted: int = 0
+    n_trials_unpredicted: int = 0
     comparison: Comparison = field(default_factory=Comparison)
     decode: LatencyMeter = field(default_factory=LatencyMeter)
     sample_to_latent: LatencyMeter = field(default_factory=LatencyMeter)

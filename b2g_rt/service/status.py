@@ -116,6 +116,9 @@ class StatusReporter:
             n_failures=progress.n_failures,
             adaptation=progress.adaptation,
             n_trials_learnt=progress.n_trials_learnt,
+            encoder=models.encoder.fitted.hash if models.encoder else "",
+            n_trials_predicted=progress.n_trials_predicted,
+            n_trials_unpredicted=progress.n_trials_unpredicted,
         )
 
     def _state(self) -> Literal["waiting", "streaming", "stalled", "stopping"]:

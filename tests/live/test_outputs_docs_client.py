@@ -29,6 +29,8 @@ STRUCTS: dict[str, Any] = {
     "image": m.Image,
     "stimulus": m.StimulusMessage,
     "trial": m.TrialMessage,
+    "encoding": m.EncodingMessage,
+    "agreement": m.Agreement,
     "event": m.EventMessage,
     "activity": m.ActivityMessage,
     "status": m.StatusMessage,
@@ -37,7 +39,7 @@ STRUCTS: dict[str, Any] = {
     "layout": m.ChannelLayout,
 }
 NAMES = {m.Image: "image", m.Flags: "flags", m.Stamps: "stamps", m.Quantiles: "quantiles"}
-NAMES |= {m.Ledger: "ledger", m.ChannelLayout: "layout"}
+NAMES |= {m.Ledger: "ledger", m.ChannelLayout: "layout", m.Agreement: "agreement"}
 PLAIN = {int: "int", float: "float", str: "str", bytes: "bin", bool: "bool", type(None): "nil"}
 
 

@@ -122,6 +122,18 @@ def test_a_trials_result_is_stamped_now(events):
     assert json.loads(sample[0])["two_way"] == 0.8
 
 
+def test_an_encoding_is_stamped_now_and_carries_no_arrays(events):
+    outlet, inlet = events
+    before = pylsl.local_clock()
+    outlet.push(made.encoding())
+    sample, time_s = inlet.pull_sample(timeout=DEADLINE_S)
+    assert before <= time_s <= pylsl.local_clock()
+    sent = json.loads(sample[0])
+    assert (sent["type"], sent["agreement"][0]["roi"]) == ("encoding", "all")
+    assert sent["agreement"][1]["r"] is None
+    assert not {"predicted", "observed", "trial_r"} & sent.keys()
+
+
 def test_a_value_that_is_no_number_is_null(events):
     outlet, inlet = events
     outlet.push(made.frame(1, cosine=float("nan")))

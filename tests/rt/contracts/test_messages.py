@@ -20,6 +20,7 @@ ONE_OF_EACH = {
     "dropped frame": made.dropped(2),
     "stimulus": made.stimulus(),
     "trial": made.trial(),
+    "encoding": made.encoding(),
     "event": made.event(),
     "activity": made.activity(),
     "status": made.status(),
@@ -29,6 +30,7 @@ MESSAGE_TYPES = [
     m.FrameMessage,
     m.StimulusMessage,
     m.TrialMessage,
+    m.EncodingMessage,
     m.EventMessage,
     m.ActivityMessage,
     m.StatusMessage,
@@ -40,7 +42,8 @@ def structs(kind: type) -> st.SearchStrategy:
     integers = st.integers(-(2**63), 2**63 - 1)
     st.register_type_strategy(int, integers)
     st.register_type_strategy(float, st.floats(allow_nan=False))
-    for part in (m.Image, m.Stamps, m.Flags, m.Quantiles, m.Ledger, m.ChannelLayout):
+    parts = (m.Image, m.Stamps, m.Flags, m.Quantiles, m.Ledger, m.ChannelLayout, m.Agreement)
+    for part in parts:
         st.register_type_strategy(part, _of_fields(part))
     return _of_fields(kind).map(lambda message: msgspec.structs.replace(message, version=m.VERSION))
 
@@ -114,7 +117,7 @@ def test_a_flipped_byte_is_refused_or_is_a_message(data):
 HEAD = b"\x83\xa4type\xa5frame\xa7version" + bytes([m.VERSION])
 FOREIGN = {
     "nothing": b"",
-    "json": b'{"type": "frame", "version": 2}',
+    "json": b'{"type": "frame", "version": 3}',
     "pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
     "a list": msgpack.packb([1, 2, 3]),
     "no type": msgpack.packb({"version": m.VERSION}),

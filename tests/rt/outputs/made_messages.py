@@ -64,6 +64,14 @@ def trial(number: int = 3) -> m.TrialMessage:
     return m.TrialMessage(m.VERSION, number, f"face-{number}", 35, 0.4, 0.3, 0.2, 0.8, 0.7, 4, 60)
 
 
+def encoding(number: int = 3, n_channels: int = 4) -> m.EncodingMessage:
+    values = np.arange(n_channels, dtype="<f4").tobytes()
+    agreement = [m.Agreement("all", n_channels, 0.5, 0.1), m.Agreement("V1", 2, None, None)]
+    return m.EncodingMessage(
+        m.VERSION, number, f"face-{number}", 34, "e" * 64, values, values, agreement, 12, values
+    )
+
+
 def activity(n_channels: int = 4) -> m.ActivityMessage:
     return m.ActivityMessage(m.VERSION, 10.2, 300, np.arange(n_channels, dtype="<f4").tobytes())
 

@@ -149,13 +149,16 @@ def test_events_read_back_as_dictionaries(path):
         recorder.event(made.event())
         recorder.event(made.stimulus())
         recorder.event(made.trial())
+        recorder.event(made.encoding())
     with SessionFile(path) as session:
-        gap, stimulus, trial = read_events(session)
+        gap, stimulus, trial, encoding = read_events(session)
         assert session.file["events/time_s"][:2].tolist() == [12.5, 11.25]
-        assert np.isnan(session.file["events/time_s"][2])
+        assert np.isnan(session.file["events/time_s"][2:4]).all()
     assert (gap["type"], gap["text"]) == ("event", made.event().text)
     assert (stimulus["type"], stimulus["image"]) == ("stimulus", None)
     assert (trial["type"], trial["two_way"]) == ("trial", 0.8)
+    assert (encoding["type"], encoding["agreement"][0]["r"]) == ("encoding", 0.5)
+    assert not {"predicted", "observed", "trial_r"} & encoding.keys()
 
 
 def test_a_recording_without_decoder_has_no_frames(path):
