@@ -11,9 +11,11 @@ import typer
 from b2g_rt.errors import B2GError, SetupError
 from offline.commands.console import console, errors
 from offline.commands.convert import convert
+from offline.commands.encode import encode
 from offline.commands.evaluate import evaluate
 from offline.commands.export_bundle import export_bundle
 from offline.commands.export_generator import export_generator
+from offline.commands.features import features
 from offline.commands.fit import MAKE_DEFAULT, fit
 from offline.commands.import_checkpoint import import_checkpoint
 from offline.commands.inspect import inspect
@@ -44,6 +46,7 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(evaluate)
+app.command()(encode)
 app.command("export-bundle")(export_bundle)
 app.command()(reproduce)
 app.command(rich_help_panel=RECORDINGS)(inspect)
@@ -51,6 +54,7 @@ app.command(rich_help_panel=RECORDINGS)(convert)
 app.command(rich_help_panel=RECORDINGS)(simulate)
 app.add_typer(synthesize, name="synthesize", rich_help_panel=STIMULI)
 app.command(rich_help_panel=STIMULI)(project)
+app.command(rich_help_panel=STIMULI)(features)
 app.command("import-checkpoint", rich_help_panel=GENERATORS)(import_checkpoint)
 app.command("export-generator", rich_help_panel=GENERATORS)(export_generator)
 app.command("profile-generator", rich_help_panel=GENERATORS)(profile_generator)

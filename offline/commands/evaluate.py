@@ -13,7 +13,11 @@ import typer
 
 from b2g_rt.errors import ConfigError
 from offline.commands.console import console, say
-from offline.commands.evaluation_report import evaluation_report, fixed_over_time
+from offline.commands.evaluation_report import (
+    encoding_beside,
+    evaluation_report,
+    fixed_over_time,
+)
 from offline.commands.options import (
     MEMORY,
     LatentsOption,
@@ -77,6 +81,12 @@ def evaluate(
             "cache by default."
         ),
     ] = None,
+    encoding: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that b2g-offline encode wrote: its figures become a section of the report."
+        ),
+    ] = None,
     scheduler: SchedulerOption = None,
     memory: MemoryOption = MEMORY,
 ) -> None:
@@ -87,6 +97,8 @@ def evaluate(
     A second session: b2g-offline evaluate bundles/monday recordings/tuesday.h5 --json scores.json
 
     New simulated stimuli: b2g-offline evaluate simulated-faces --simulate 300 --report report
+
+    With what electrodes encode: b2g-offline evaluate bundles/monday tuesday.h5 --report report --encoding encoded
 
     On a cluster: b2g-offline evaluate bundles/monday tuesday.h5 --scheduler tcp://node1:8786 --memory 8GiB
     """
@@ -108,10 +120,15 @@ def evaluate(
         raise ConfigError(
             "evaluate: expected either a session or --simulate N. See b2g-offline evaluate --help."
         )
+    if encoding and not report:
+        raise ConfigError(
+            "--encoding: no report to show it in, expected --report too. Add --report DIR."
+        )
     to_stdout = str(json_) == "-"
     check_file("--json", None if to_stdout else json_)
     check_folder("--report", report)
     loaded = find_bundle(bundle)
+    encoded = encoding_beside(encoding, loaded)
     slid = None
     written_to = report or (None if to_stdout else json_)
     with (
@@ -163,6 +180,7 @@ def evaluate(
                 slid=slid,
                 n_pictures=pictures,
                 weights=weights,
+                encoding=encoded,
             )
             if report
             else ()

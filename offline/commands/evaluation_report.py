@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from b2g_rt import __version__
-from b2g_rt.errors import SessionError
+from b2g_rt.errors import EncodingError, SessionError
 from offline.stages import Stage
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def evaluation_report(
     slid: SlidWindows | None,
     n_pictures: int,
     weights: Path | None,
+    encoding: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path]:
     """Write the report of a recording's held-out trials.
 
@@ -64,6 +66,8 @@ def evaluation_report(
     n_pictures : int
     weights : Path or None
         See ``make_report``.
+    encoding : mapping, optional
+        Contents of an encoding.json, see ``encoding_beside``.
 
     Returns
     -------
@@ -138,7 +142,30 @@ def evaluation_report(
         slid=over_time,
         n_pictures=n_pictures,
         weights=weights,
+        encoding=encoding,
     )
+
+
+def encoding_beside(path: Path | None, bundle: ModelBundle) -> dict[str, Any] | None:
+    """Read the encoding to report beside a bundle's decoding; None where none is asked for.
+
+    Raises
+    ------
+    EncodingError
+        There is none, or it is of other electrodes than the bundle's.
+    """
+    from offline.encoding.contents_file import channels_of, read_contents
+
+    if path is None:
+        return None
+    found = read_contents(path)
+    encoded = channels_of(found)
+    if not encoded.same_electrodes(bundle.channels):
+        raise EncodingError(
+            f"--encoding {path}: {encoded.n_channels} electrodes, not the {bundle.channels.n_channels} that the bundle "
+            "decodes, expected the same ones. Encode with the bundle's channel map."
+        )
+    return found
 
 
 def _notes(bundle: ModelBundle, session: DecodedSession, scores: SessionScores) -> list[str]:

@@ -1,10 +1,10 @@
-"""`b2g-offline reproduce`: the paper's decoding experiment on the simulated macaque, its table beside ours."""
+"""`b2g-offline reproduce`: the paper's experiments on the simulated macaque, decoding and encoding."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,21 +12,31 @@ from offline.commands.console import command_line, console, say
 from offline.commands.options import MEMORY, MemoryOption, SchedulerOption
 from offline.stages import stages
 
+if TYPE_CHECKING:
+    from offline.reproduction.plan import Stimuli
+
 OUTSIDE = 1
 """Exit code where a figure is outside what is wanted; a user's mistake is 2."""
 
 
-class StimuliName(StrEnum):
-    """The paper's two experiments."""
+class Experiment(StrEnum):
+    """The paper's two decoding experiments, and encoding."""
 
     faces = "faces"
     images = "images"
+    encoding = "encoding"
 
 
 def reproduce(
-    stimuli: Annotated[StimuliName, typer.Argument(help="Which of the paper's two experiments.")],
+    experiment: Annotated[
+        Experiment,
+        typer.Argument(help="Decoding of faces or images, or encoding: which features drive what."),
+    ],
     out: Annotated[
-        Path, typer.Option(help="Directory of reproduction.json, .html and .png; made if needed.")
+        Path,
+        typer.Option(
+            help="Directory of reproduction.json, .html and .png, or of encoding reports; made if needed."
+        ),
     ],
     seed: Annotated[
         int, typer.Option(min=0, help="Of stimuli, order, noise and folds; the animal has its own.")
@@ -34,29 +44,54 @@ def reproduce(
     work: Annotated[
         Path | None,
         typer.Option(
-            help="Keep simulated sessions here, so that an interrupted run goes on (images: 280 MB)."
+            help="Keep simulated sessions here (of encoding pictures and features too), so that an interrupted run "
+            "goes on (images: 280 MB)."
         ),
     ] = None,
     trials: Annotated[
-        int,
-        typer.Option(min=50, help="Training trials; with other than 4000 nothing is judged."),
-    ] = 4000,
+        int | None,
+        typer.Option(
+            min=50,
+            help="Training trials; with other than 4000 (encoding: 1500) nothing is judged.",
+        ),
+    ] = None,
     scheduler: SchedulerOption = None,
     memory: MemoryOption = MEMORY,
 ) -> None:
-    """Run the paper's decoding experiment on the simulated macaque, and compare.
+    """Run one of the paper's experiments on the simulated macaque, and compare.
 
-    Simulates, fits and evaluates OLS and ridge on averaged and on single trials, all electrodes and each ROI.
+    Decoding (faces, images) simulates, fits and evaluates OLS and ridge on averaged and on single trials, all
+    electrodes and each ROI. Encoding draws pictures, lets networks' levels drive the animal, and asks layer
+    assignment which level drives which electrode; it is no comparison with the paper's figures.
 
-    Exit code 1 where a figure is outside its tolerance. Needs 1.4 GB of memory (faces: 0.9).
+    Exit code 1 where a figure is outside its tolerance. Needs 1.4 GB of memory (faces: 0.9, encoding: 2.3).
 
     About four minutes of processor time: b2g-offline reproduce faces --out reproduction --work .cache/reproduce
+
+    Features and encoding: b2g-offline reproduce encoding --out reproduction-encoding --work .cache/reproduce
     """
-    import resource
+    from offline.destinations import check_folder
+
+    check_folder("--out", out)
+    check_folder("--work", work)
+    if experiment is Experiment.encoding:
+        _encoding(out, seed, work, trials, scheduler, memory)
+    else:
+        _decoding(experiment, out, seed, work, trials, scheduler, memory)
+
+
+def _decoding(
+    experiment: Experiment,
+    out: Path,
+    seed: int,
+    work: Path | None,
+    trials: int | None,
+    scheduler: str | None,
+    memory: str,
+) -> None:
     import time
 
     from b2g_rt.simulation.from_record import preset_macaque
-    from offline.destinations import check_folder
     from offline.reproduction.experiment import reproduce as run_experiment
     from offline.reproduction.page import write_reproduction
     from offline.reproduction.plan import ReproductionPlan
@@ -64,23 +99,69 @@ def reproduce(
     from offline.reproduction.wording import verdict
     from offline.scheduling.resources import open_resources
 
-    check_folder("--out", out)
-    check_folder("--work", work)
-    plan = ReproductionPlan.of(stimuli.value, trials, seed)
+    plan = ReproductionPlan.of(_stimuli(experiment), trials or 4000, seed)
     began = time.monotonic()
     with stages(console) as stage, open_resources(scheduler, memory, near=out) as resources:
-        found = run_experiment(preset_macaque(stimuli.value), plan, work, stage, resources)
-    run = {
-        "command": command_line(),
-        "seconds": round(time.monotonic() - began, 1),
-        "processor_seconds": round(time.process_time(), 1),
-        # Linux counts in KiB.
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
-    files = write_reproduction(out, found, run)
+        found = run_experiment(preset_macaque(experiment.value), plan, work, stage, resources)
+    files = write_reproduction(out, found, _run_of(time.monotonic() - began))
     print_reproduction(console, found)
     for file in files:
         say(f"written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
     say(verdict(found.claims, plan.is_the_papers))
     if plan.is_the_papers and not found.inside:
         raise typer.Exit(OUTSIDE)
+
+
+def _encoding(
+    out: Path,
+    seed: int,
+    work: Path | None,
+    trials: int | None,
+    scheduler: str | None,
+    memory: str,
+) -> None:
+    import time
+
+    from offline.reproduction.encoding_experiment import reproduce_encoding
+    from offline.reproduction.encoding_page import (
+        claims_table,
+        encoding_verdict,
+        write_encoding_reproduction,
+    )
+    from offline.reproduction.encoding_plan import N_TRAINING, EncodingPlan
+    from offline.scheduling.resources import open_resources
+
+    plan = EncodingPlan.sized(trials or N_TRAINING, seed)
+    began = time.monotonic()
+    with stages(console) as stage, open_resources(scheduler, memory, near=out) as resources:
+        found = reproduce_encoding(plan, work, stage, resources)
+        files = write_encoding_reproduction(out, found, _run_of(time.monotonic() - began))
+    console.print(claims_table(found))
+    for one in found.networks:
+        for roi, recovered in one.recovered.items():
+            say(
+                f"{one.network.name}, {roi}: {recovered.n_recovered} of {recovered.n_informative} informative "
+                f"electrodes recovered ({recovered.share:.1%})"
+            )
+    for file in files:
+        say(f"written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    say(encoding_verdict(found))
+    if plan.is_judged and not found.inside:
+        raise typer.Exit(OUTSIDE)
+
+
+def _stimuli(experiment: Experiment) -> Stimuli:
+    return "faces" if experiment is Experiment.faces else "images"
+
+
+def _run_of(seconds: float) -> dict[str, object]:
+    import resource
+    import time
+
+    return {
+        "command": command_line(),
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(time.process_time(), 1),
+        # Linux counts in KiB.
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }

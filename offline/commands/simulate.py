@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DAY_GAIN_SD, DAY_OFFSET_SD = 0.25, 0.3
 DAYS = "Days"
 FAULTS = "What goes wrong"
+DRIVEN = "What drives the electrodes"
 
 
 class Preset(StrEnum):
@@ -157,6 +158,29 @@ def simulate(
             rich_help_panel=FAULTS,
         ),
     ] = 0.0,
+    tuning: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROI=FILE:SPACE,...",
+            help="Feature space that drives each ROI's electrodes: V1=vgg.zarr:VGG1,V4=vgg.zarr:VGG3,IT=w. w is the "
+            "animal's own tuning. Needs --stimuli.",
+            rich_help_panel=DRIVEN,
+        ),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fitted encoder that drives the electrodes: encoder/ of b2g-offline encode. Needs --stimuli.",
+            rich_help_panel=DRIVEN,
+        ),
+    ] = None,
+    stimuli: Annotated[
+        Path | None,
+        typer.Option(
+            help="Stimulus set that is shown (b2g-offline synthesize): the one that features were made of.",
+            rich_help_panel=DRIVEN,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Of latents, order, noise, days and faults.")
     ] = 1,
@@ -172,6 +196,9 @@ def simulate(
     A month that drifts: b2g-offline simulate recordings/may.nwb --preset images --days 5 --rotation 0.05 --drift 0.05
 
     For another program: b2g-offline simulate rig/monday.xdf --packet-loss 2 --line-noise 1
+
+    Tuned to features: b2g-offline simulate recordings/vgg.h5 --tuning V1=vgg.zarr:VGG1,V4=vgg.zarr:VGG3,IT=w
+    --stimuli stimuli/faces
 
     Stream one through LSL: b2g-rt replay recordings/monday.h5
     """
@@ -214,7 +241,12 @@ def simulate(
             raise ConfigError(
                 f"{path}: is there already, expected a new file. Add --overwrite, or name another."
             )
-    simulated = simulated_set(plan)
+    driven = None
+    if tuning is not None or encoder is not None or stimuli is not None:
+        from offline.commands.driven_simulation import driven_animal
+
+        driven = driven_animal(plan, tuning, encoder, stimuli)
+    simulated = simulated_set(plan, driven)
     _check_arrays(dead_array or [], simulated.macaque.channels)
     with stages(console) as stage:
         for path in simulated_files.write_simulation(simulated, out, name, stage, monkey.value):

@@ -5,7 +5,7 @@ Samples are made while they are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,12 +131,18 @@ class SimulatedSet:
     stimuli : Stimuli
         Ids, training first, and latents.
     days : tuple of SimulatedDay
+    told : dict
+        What provenance says of an animal that is not the preset's; plain data.
+    truth : dict of arrays
+        What is true of it besides.
     """
 
     plan: SessionPlan
     macaque: Macaque
     stimuli: Stimuli
     days: tuple[SimulatedDay, ...]
+    told: dict[str, Any] = field(default_factory=dict)
+    truth: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def rate_hz(self) -> float:
@@ -172,19 +178,64 @@ class SimulatedSet:
             **({} if plan.day is None else {"days": plan.day.to_dict()}),
             **({} if wrong == DisturbanceSpec() else {"disturbances": wrong.to_dict()}),
             **({} if plan.voltage is None else {"voltage": asdict(plan.voltage)}),
+            **self.told,
         }
 
 
-def simulated_set(plan: SessionPlan) -> SimulatedSet:
-    """Draw latents and order, and prepare each day's stream; no sample is made before it is read."""
-    macaque = preset_macaque(plan.preset, plan.macaque_seed, channels=plan.channels)
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherAnimal:
+    """An animal that is shown given stimuli, instead of the preset's and drawn ones.
+
+    Attributes
+    ----------
+    macaque : Macaque
+    stimuli : Stimuli
+        Ids, training first, and latents.
+    on_day : callable (macaque, day, number) to Macaque
+    told : dict
+        For provenance; plain data.
+    truth : dict of arrays
+        For the truth beside the files.
+    """
+
+    macaque: Macaque
+    stimuli: Stimuli
+    on_day: Callable[[Macaque, DaySpec, int], Macaque]
+    told: dict[str, Any]
+    truth: dict[str, NDArray[Any]]
+
+
+def simulated_set(plan: SessionPlan, other: OtherAnimal | None = None) -> SimulatedSet:
+    """Draw latents and order, and prepare each day's stream; no sample is made before it is read.
+
+    Parameters
+    ----------
+    plan : SessionPlan
+    other : OtherAnimal, optional
+        Shown its own ``plan.n_train + plan.n_test`` stimuli.
+
+    Raises
+    ------
+    ConfigError
+        Other stimuli than the plan counts.
+    """
     rng = np.random.default_rng([plan.seed, 8])
     n_stimuli = plan.n_train + plan.n_test
-    ids = response_ids("train", plan.n_train) + response_ids("test", plan.n_test)
-    latents = macaque.latents.draw(rng, n_stimuli)
+    if other is None:
+        macaque = preset_macaque(plan.preset, plan.macaque_seed, channels=plan.channels)
+        ids = response_ids("train", plan.n_train) + response_ids("test", plan.n_test)
+        latents = macaque.latents.draw(rng, n_stimuli)
+    else:
+        macaque = other.macaque
+        ids, latents = other.stimuli
+        if len(ids) != n_stimuli:
+            raise ConfigError(
+                f"simulation: {len(ids)} stimuli, expected {plan.n_train} for training and {plan.n_test} for the test."
+            )
+    on_day = MacaqueOnDay if other is None else other.on_day
     days = []
     for number, order in enumerate(_orders(plan, rng), start=1):
-        animal = macaque if plan.day is None else MacaqueOnDay(macaque, plan.day, number)
+        animal = macaque if plan.day is None else on_day(macaque, plan.day, number)
         shown = ShownTrials(
             tuple(ids[k] for k in order),
             tuple("train" if k < plan.n_train else "test" for k in order),
@@ -192,7 +243,14 @@ def simulated_set(plan: SessionPlan) -> SimulatedSet:
         days.append(
             SimulatedDay(number, animal, shown, _stream(plan, animal, latents[order], number))
         )
-    return SimulatedSet(plan, macaque, (ids, latents), tuple(days))
+    return SimulatedSet(
+        plan,
+        macaque,
+        (ids, latents),
+        tuple(days),
+        {} if other is None else other.told,
+        {} if other is None else other.truth,
+    )
 
 
 def _orders(plan: SessionPlan, rng: np.random.Generator) -> list[Sequence[int]]:

@@ -7,6 +7,7 @@ Days, axes (day, channel): ``day_gain``, ``day_offset``, ``day_dead``; with a ro
 Trials, axes (trial,): ``trial_stimulus``, ``trial_day``, ``trial_onset_idx`` (on the day's sample clock).
 Disturbances, axes (event,): ``event_kind``, ``event_day``, ``event_start``, ``event_stop`` (samples), ``event_first``,
 ``event_last`` (columns); losses are those of kind 'loss'. ``plan``: JSON of how it was simulated.
+An animal that features drive: ``space`` (channel,), see ``b2g-offline simulate --tuning``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def truth_of(simulated: SimulatedSet) -> dict[str, Any]:
         **_trials(simulated),
         **_events(simulated),
         "plan": np.array(json.dumps(_plan(simulated))),
+        **simulated.truth,
     }
 
 

@@ -75,7 +75,7 @@ def stimulus_responses(
         stimulus += trials.stimulus
         split += trials.split
         day += [number if d == UNKNOWN_DAY else d for d in trials.day.tolist()]
-    is_test = _is_test(stimulus, split, readers)
+    is_test = is_test_trial(stimulus, split, readers)
     z = paper_normalised(np.concatenate(parts), day, is_test).values
     shown = np.array(stimulus)
     train, train_ids = averaged_repetitions(z[~is_test], shown[~is_test].tolist())
@@ -130,7 +130,7 @@ def window_means(
     return window_features(blocks, onsets, spec, channels, as_it_is, progress=progress)[:, 0]
 
 
-def _is_test(
+def is_test_trial(
     stimulus: Sequence[str], split: Sequence[str], readers: Sequence[RecordingReader]
 ) -> NDArray[np.bool_]:
     """Say which trials are test trials: as told, else those of stimuli that were shown more than once."""

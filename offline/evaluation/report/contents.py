@@ -23,10 +23,10 @@ from offline.evaluation.metrics import Array, cosines
 from offline.evaluation.report.electrode_effects import ABOUT, electrode_effects
 from offline.evaluation.report.held_out_trials import HeldOutTrials, ReportedDecoder, SlidTrials
 from offline.evaluation.report.repeated_stimuli import repetition_contents
-from offline.evaluation.resampling import N_PERMUTATIONS, permute_stimuli
 from offline.evaluation.roi_ablation import channels_in, roi_shares
 from offline.evaluation.scores import Scores, score
 from offline.evaluation.time_course import temporal_generalisation, time_curve, window_stops_ms
+from offline.resampling import N_PERMUTATIONS, permute_stimuli
 from offline.stages import Stage
 
 STATISTICS = (

@@ -9,6 +9,7 @@ from typing import Any
 from b2g_rt.contracts.channels import ChannelMap
 from offline.evaluation.report.array_maps import array_maps
 from offline.evaluation.report.contents import report_contents
+from offline.evaluation.report.encoding_report import encoding_figures, encoding_section
 from offline.evaluation.report.figures import (
     ablation,
     curves,
@@ -46,6 +47,7 @@ def make_report(
     slid: SlidTrials | None = None,
     n_pictures: int = 64,
     weights: Path | None = None,
+    encoding: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path]:
     """Write report.html and report.json.
 
@@ -70,6 +72,8 @@ def make_report(
         At most so many trials are drawn and compared as pictures.
     weights : Path, optional
         Folder of published networks' weights, see ``feature_networks``.
+    encoding : mapping, optional
+        Contents of an encoding.json: a section of its own at the end.
 
     Returns
     -------
@@ -108,6 +112,10 @@ def make_report(
         **contents,
         "pictures": {"chosen": _CHOSEN, "parts": parts, "missing": missing},
     }
+    if encoding is not None:
+        stage("report: encoding", 1)(1)
+        report["encoding"] = encoding_section(encoding)
+        return write_report(folder, report, {**figures, **encoding_figures(encoding)})
     return write_report(folder, report, figures)
 
 
