@@ -64,7 +64,7 @@ def stand_ins(foreign: Mapping[str, Any] | None = None) -> Iterator[None]:
         parts = name.split(".")
         for i in range(1, len(parts) + 1):
             path = ".".join(parts[:i])
-            if path not in made and path not in sys.modules:
+            if path not in made:
                 made[path] = types.ModuleType(path)
         return made[name]
 
@@ -78,12 +78,15 @@ def stand_ins(foreign: Mapping[str, Any] | None = None) -> Iterator[None]:
         cls.__module__ = name
         cls.__qualname__ = cls.__name__
         module(name).__dict__[cls.__name__] = cls
+    # Another test may have imported the real one (timm).
+    real = {name: sys.modules[name] for name in made if name in sys.modules}
     sys.modules.update(made)
     try:
         yield
     finally:
         for name in made:
             del sys.modules[name]
+        sys.modules.update(real)
 
 
 def dumped(content: Any, protocol: int = 4, foreign: Mapping[str, Any] | None = None) -> bytes:
