@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,8 +27,10 @@ from offline.stages import stages
 
 if TYPE_CHECKING:
     from offline.encoding.every_space import EncodedSpaces
+    from offline.encoding.joint_encoding import JointScores
     from offline.encoding.layer_assignment import LayerAssignment
     from offline.encoding.responses import EncodingResponses
+    from offline.encoding.rsa import RsaScores
     from offline.features.store import StoredFeatures
 
 
@@ -126,7 +128,7 @@ def encode(
     from offline.scheduling.resources import open_resources
 
     check_folder("--out", out)
-    spaces = _spaces(features, space)
+    spaces, attributes = _spaces(features, space)
     options = reader_options(
         channels=channels,
         gaps=gaps,
@@ -167,13 +169,22 @@ def encode(
             assignment,
             responses,
             spaces,
+            attributes,
             rule=fitting.rule,
             rsa=rsa_scores(spaces, responses, fitting, stage) if rsa else None,
             joint=joint_scores(spaces, responses, fitting, stage) if joint else None,
         )
         simulated = any(reader.info.simulated for reader in readers)
         files = _written(
-            out, recordings, encoded, assignment, responses, spaces, contents, simulated
+            out,
+            recordings,
+            encoded,
+            assignment,
+            responses,
+            spaces,
+            attributes,
+            contents,
+            simulated,
         )
     for roi in responses.channels.rois():
         shares = ", ".join(
@@ -187,8 +198,10 @@ def encode(
         say(f"written: {file}")
 
 
-def _spaces(files: list[Path], wanted: list[str] | None) -> list[StoredFeatures]:
-    """Return the spaces of feature files in their order.
+def _spaces(
+    files: list[Path], wanted: list[str] | None
+) -> tuple[list[StoredFeatures], dict[Path, dict[str, Any]]]:
+    """Return the spaces of feature files in their order, and the attributes of the files that these are in.
 
     Raises
     ------
@@ -201,15 +214,15 @@ def _spaces(files: list[Path], wanted: list[str] | None) -> list[StoredFeatures]
 
     opened = [open_features(path) for path in files]
     spaces = [file.space(name) for file in opened for name in file.spaces]
-    if not wanted:
-        return spaces
     known = [space.name for space in spaces]
-    for name in wanted:
+    for name in wanted or []:
         if name not in known:
             raise ConfigError(
                 f"--space {name}: in none of the files, expected some of {', '.join(known)}."
             )
-    return [space for space in spaces if space.name in wanted]
+    chosen = [space for space in spaces if not wanted or space.name in wanted]
+    of_file = {path: file.attributes for path, file in zip(files, opened, strict=True)}
+    return chosen, {space.path: of_file[space.path] for space in chosen}
 
 
 def _contents(
@@ -217,11 +230,12 @@ def _contents(
     assignment: LayerAssignment,
     responses: EncodingResponses,
     spaces: list[StoredFeatures],
+    attributes: dict[Path, dict[str, Any]],
     *,
     rule: str,
-    rsa: object,
-    joint: object,
-) -> dict[str, object]:
+    rsa: RsaScores | None,
+    joint: JointScores | None,
+) -> dict[str, Any]:
     from b2g_rt.contracts.encoder import static_windows_ms
     from offline.encoding.contents import Fitted, encoding_contents
     from offline.encoding.statistics import mean_r_interval, permutation_p
@@ -236,7 +250,7 @@ def _contents(
             rule=rule,
             n_train=len(responses.train_ids),
             n_features={space.name: space.n_features for space in spaces},
-            network={space.name: _described(space) for space in spaces},
+            network={s.name: _described(s.path, attributes[s.path]) for s in spaces},
             window_ms={roi: known[roi] for roi in responses.channels.rois() if roi in known},
             fewest=fewest,
             most=most,
@@ -244,17 +258,15 @@ def _contents(
         mean_r=mean_r_interval(encoded.predicted, responses.test, own),
         permutation_p=permutation_p(encoded.predicted, responses.test),
         time=encoded.time,
-        rsa=rsa,  # type: ignore[arg-type]
-        joint=joint,  # type: ignore[arg-type]
+        rsa=rsa,
+        joint=joint,
     )
 
 
-def _described(space: StoredFeatures) -> str:
-    """Return where a space comes from, in words."""
-    from offline.features.store import open_features
-
-    told = open_features(space.path).attributes.get("provenance", {})
-    name = str(told.get("network", space.path.name))
+def _described(path: Path, attributes: dict[str, Any]) -> str:
+    """Return where the spaces of a feature file come from, in words."""
+    told = attributes.get("provenance", {})
+    name = str(told.get("network", path.name))
     seed = told.get("random_seed")
     return name if seed is None else f"{name}, random weights of seed {seed}"
 
@@ -266,7 +278,8 @@ def _written(
     assignment: LayerAssignment,
     responses: EncodingResponses,
     spaces: list[StoredFeatures],
-    contents: dict[str, object],
+    attributes: dict[Path, dict[str, Any]],
+    contents: dict[str, Any],
     simulated: bool,
 ) -> list[Path]:
     """Write report, JSON and encoder."""
@@ -278,7 +291,6 @@ def _written(
     from offline.evaluation.report.encoding_report import AboutEncoding, write_encoding_report
     from offline.export.bundle_writing import versions
     from offline.export.encoder_onnx import NO_SPACE, fitted_space, write_encoder
-    from offline.features.store import open_features
 
     names = ", ".join(path.name for path in recordings)
     notes = ("Simulated: no animal was recorded.",) if simulated else ()
@@ -294,9 +306,8 @@ def _written(
     )
     files = list(write_encoding_report(out, about, contents))
     stimuli = list(dict.fromkeys((*responses.train_ids, *responses.test_ids)))
-    attributes = {str(path): open_features(path).attributes for path in {s.path for s in spaces}}
     fitted = [
-        fitted_space(fit, space, stimuli, _provenance(attributes[str(space.path)]), encoded.targets)
+        fitted_space(fit, space, stimuli, _provenance(attributes[space.path]), encoded.targets)
         for fit, space in zip(encoded.fits, spaces, strict=True)
     ]
     if responses.live is not None:
@@ -330,11 +341,11 @@ def _written(
             "versions": versions(),
         },
         simulated=simulated,
-        sources={str(path): str(found["content_hash"]) for path, found in attributes.items()},
+        sources={str(path): str(told["content_hash"]) for path, told in attributes.items()},
     )
     return [*files, out / "encoder"]
 
 
-def _provenance(attributes: dict[str, object]) -> dict[str, object]:
+def _provenance(attributes: dict[str, Any]) -> dict[str, Any]:
     found = attributes.get("provenance", {})
     return dict(found) if isinstance(found, dict) else {}

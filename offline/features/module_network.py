@@ -226,3 +226,19 @@ def among(network: str, asked: Iterable[str] | None, known: Sequence[str]) -> li
                 f"network '{network}': no layer '{layer}', expected some of {', '.join(known)}. Name those."
             )
     return [layer for layer in known if layer in asked]
+
+
+def check_known(network: str, library: str, architecture: str, known: Sequence[str]) -> None:
+    """Refuse an architecture that a library does not have.
+
+    Raises
+    ------
+    FeatureError
+        Names those that are alike.
+    """
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, 5, 0.5) or known[:5]
+        raise FeatureError(
+            f"network '{network}': {library} has none of that name, expected one of its {len(known)}. Did you mean "
+            f"{', '.join(near)}?"
+        )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from b2g_rt.errors import FeatureError
-from offline.features.module_network import ModuleNetwork
+from offline.features.module_network import ModuleNetwork, check_known
 from offline.features.preprocessing import timm_transforms
 from offline.features.random_weights import fill_randomly, random_provenance, seeded_construction
 from offline.features.torchvision_operators import import_torchvision
@@ -46,12 +45,7 @@ def open_timm(
     network = f"timm:{model_name}"
     architecture, _, tag = model_name.partition(".")
     known = timm.list_models()
-    if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, 5, 0.5) or known[:5]
-        raise FeatureError(
-            f"network '{network}': timm has none of that name, expected one of its {len(known)}. Did you mean "
-            f"{', '.join(near)}?"
-        )
+    check_known(network, "timm", architecture, known)
     if tag and model_name not in (tags := timm.list_pretrained(f"{architecture}.*")):
         raise FeatureError(
             f"network '{network}': no weights '{tag}', expected one of {', '.join(tags) or 'none'}. Name one."

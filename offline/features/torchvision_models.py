@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from b2g_rt.errors import FeatureError
-from offline.features.module_network import ModuleNetwork
+from offline.features.module_network import ModuleNetwork, check_known
 from offline.features.preprocessing import torchvision_transforms
 from offline.features.random_weights import fill_randomly, random_provenance, seeded_construction
 from offline.features.torchvision_operators import import_torchvision
@@ -43,12 +42,7 @@ def open_torchvision(
     models = import_torchvision().models
     architecture, _, tag = model_name.partition("/")
     known = [name for name in models.list_models() if not name.startswith("quantized_")]
-    if architecture not in known:
-        near = difflib.get_close_matches(architecture, known, 5, 0.5) or known[:5]
-        raise FeatureError(
-            f"network '{network}': torchvision has none of that name, expected one of its {len(known)}. Did you mean "
-            f"{', '.join(near)}?"
-        )
+    check_known(network, "torchvision", architecture, known)
     entries = models.get_model_weights(architecture)
     if tag and tag not in entries.__members__:
         raise FeatureError(
