@@ -226,9 +226,8 @@ def _block_of(work: _Work, rows: Rows, columns: slice) -> tuple[NDArray[np.float
         # A view of what the space keeps must not be changed.
         block = block.copy()
     n = len(work.train)
-    weights = np.full(n, 1.0 / n, block.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = weights @ block[:n]
+        mean = _mean(block[:n])
         suspicious = not np.isfinite(mean).all() or not np.isfinite(block[n:].sum())
     if suspicious:
         check_finite(work.space, rows, columns.start, block)
@@ -236,8 +235,16 @@ def _block_of(work: _Work, rows: Rows, columns: slice) -> tuple[NDArray[np.float
         return block, 0.0
     block -= mean
     # A mean of float32 is as far off as its own rounding; that of what is left is not.
-    block -= weights @ block[:n]
+    block -= _mean(block[:n])
     return block, float(np.square(mean, dtype=np.float64).sum())
+
+
+def _mean(block: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the mean over stimuli, axes (feature,).
+
+    Not by BLAS: its idle threads keep waiting on the processors that multiply the block before this one.
+    """
+    return np.asarray(np.add.reduce(block, axis=0) / block.dtype.type(len(block)))
 
 
 def _mirror(square: Float64) -> None:
