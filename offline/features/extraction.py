@@ -22,6 +22,7 @@ from b2g_rt.errors import ConfigError, FeatureError
 from offline.features.content import piece_digest
 from offline.features.network import FeatureNetwork
 from offline.features.pictures import StimulusPicture, decoded, file_bytes
+from offline.features.sole_writer import sole_writer
 from offline.features.store import FeatureFile, open_features
 from offline.features.store_writing import SpaceLayout, StoreWriter, stimuli_per_piece
 from offline.scheduling.fewer_at_once import FewerAtOnce
@@ -105,8 +106,8 @@ def extract(
     Raises
     ------
     FeatureError, StimulusError
-        A picture cannot be read, ``out`` holds something else or features of other settings, the disk is full, a
-        network gives what is no number, or a worker's network is another one.
+        A picture cannot be read, ``out`` holds something else or features of other settings, another run writes it,
+        the disk is full, a network gives what is no number, or a worker's network is another one.
     ConfigError
         One piece at a time takes more than ``memory``.
     """
@@ -131,21 +132,24 @@ def extract(
         },
         run={"started": _now(), "command": command},
     )
-    digests = writer.kept(stage)
-    missing = [k for k in range(writer.n_pieces) if k not in digests]
-    if missing:
-        shared = _Shared(opener, batch, dict(network.provenance), writer if workers.here else None)
-        n_missing = sum(len(writer.rows(k)) for k in missing)
-        there = f", {len(pictures) - n_missing} are there" if digests else ""
-        shown = stage(f"{network.name}: {n_missing} pictures to do{there}", n_missing)
-        items = (_item(k, [pictures[row] for row in writer.rows(k)]) for k in missing)
-        with reproducible(1):
-            for done in FewerAtOnce(workers, at_once).run(_piece, items, shared=shared):
-                if done.values is not None:
-                    writer.write(done.piece, done.values)
-                digests[done.piece] = done.digests
-                shown(len(writer.rows(done.piece)))
-    writer.finish(digests, {"finished": _now()})
+    with sole_writer(out):
+        digests = writer.kept(stage)
+        missing = [k for k in range(writer.n_pieces) if k not in digests]
+        if missing:
+            shared = _Shared(
+                opener, batch, dict(network.provenance), writer if workers.here else None
+            )
+            n_missing = sum(len(writer.rows(k)) for k in missing)
+            there = f", {len(pictures) - n_missing} are there" if digests else ""
+            shown = stage(f"{network.name}: {n_missing} pictures to do{there}", n_missing)
+            items = (_item(k, [pictures[row] for row in writer.rows(k)]) for k in missing)
+            with reproducible(1):
+                for done in FewerAtOnce(workers, at_once).run(_piece, items, shared=shared):
+                    if done.values is not None:
+                        writer.write(done.piece, done.values)
+                    digests[done.piece] = done.digests
+                    shown(len(writer.rows(done.piece)))
+        writer.finish(digests, {"finished": _now()})
     return open_features(out)
 
 

@@ -17,6 +17,7 @@ from b2g_rt.errors import FeatureError
 from offline.features.content import piece_digest
 from offline.features.feature_space import ArrayFeatures
 from offline.features.pictures import split_of
+from offline.features.sole_writer import sole_writer
 from offline.features.store import FeatureFile, open_features
 from offline.features.store_writing import SpaceLayout, StoreWriter
 from offline.stages import Stage
@@ -85,8 +86,8 @@ def write_feature_file(
     Raises
     ------
     FeatureError
-        ``out`` holds something else, or other features, or the disk is full; or the stimuli are not the same in all
-        spaces, or have one id twice.
+        ``out`` holds something else, or other features, another run writes it, or the disk is full; or the stimuli are
+        not the same in all spaces, or have one id twice.
     """
     ids = spaces[0].ids
     _check_ids(out, spaces)
@@ -103,20 +104,21 @@ def write_feature_file(
         provenance=provenance,
         run={"started": _now(), "command": command},
     )
-    digests = writer.kept(stage)
-    for piece in range(writer.n_pieces):
-        rows = writer.rows(piece)
-        values = {space.name: space.values[rows.start : rows.stop] for space in spaces}
-        made = {name: piece_digest(some) for name, some in values.items()}
-        if digests.get(piece, made) != made:
-            raise FeatureError(
-                f"{out}: holds other values of stimuli {rows.start} to {rows.stop - 1}, expected the same settings. "
-                "Give another --out."
-            )
-        if piece not in digests:
-            writer.write(piece, values)
-        digests[piece] = made
-    writer.finish(digests, {"finished": _now()})
+    with sole_writer(out):
+        digests = writer.kept(stage)
+        for piece in range(writer.n_pieces):
+            rows = writer.rows(piece)
+            values = {space.name: space.values[rows.start : rows.stop] for space in spaces}
+            made = {name: piece_digest(some) for name, some in values.items()}
+            if digests.get(piece, made) != made:
+                raise FeatureError(
+                    f"{out}: holds other values of stimuli {rows.start} to {rows.stop - 1}, expected the same "
+                    "settings. Give another --out."
+                )
+            if piece not in digests:
+                writer.write(piece, values)
+            digests[piece] = made
+        writer.finish(digests, {"finished": _now()})
     return open_features(out)
 
 

@@ -124,9 +124,6 @@ class StoreWriter:
             _lay_out(path, spaces, size, attributes)
         else:
             _compare(path, found, attributes)
-            for left in path.glob("*/c/*/*.partial"):
-                # Of a run that was killed.
-                left.unlink(missing_ok=True)
         return cls(path)
 
     @property
@@ -139,7 +136,12 @@ class StoreWriter:
         return range(piece * self._size, min(self._n, (piece + 1) * self._size))
 
     def kept(self, stage: Stage) -> dict[int, dict[str, str]]:
-        """Return the digests of the pieces that are there, by space; those that cannot be read are not there."""
+        """Return the digests of the pieces that are there, by space; those that cannot be read are not there.
+
+        What a run that was killed left half-written is removed: see ``sole_writer``.
+        """
+        for left in self.path.glob("*/c/*/*.partial"):
+            left.unlink(missing_ok=True)
         group = open_group(self.path, self._attributes)
         missing = set(missing_pieces(self.path, group, self._attributes))
         there = [k for k in range(self.n_pieces) if k not in missing]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def assert_same(one, other):
         np.testing.assert_array_equal(values, arrays_of(other)[name])
 
 
-def interrupted(folder, out, after, how):
-    """Run until the network stops in its batch ``after``, send the signal, let it end; return its exit status."""
+@contextmanager
+def stopped_run(folder, out, after):
+    """Yield a run, a process of its own, whose network has stopped in its batch ``after`` and waits for its stdin."""
     command = [sys.executable, "-m", "tests.offline.features.interrupted_run"]
     with subprocess.Popen(
         [*command, str(folder), str(out), str(after)],
@@ -58,6 +60,12 @@ def interrupted(folder, out, after, how):
     ) as running:
         said = running.stdout.readline()
         assert said == "stopped\n", running.stderr.read()
+        yield running
+
+
+def interrupted(folder, out, after, how):
+    """Run until the network stops in its batch ``after``, send the signal, let it end; return its exit status."""
+    with stopped_run(folder, out, after) as running:
         running.send_signal(how)
         running.stdin.close()
         running.stdin = None
@@ -113,6 +121,18 @@ def test_ctrl_c_keeps_the_piece_under_way_and_the_rest_goes_on_alike(
     assert "KeyboardInterrupt" in errors
     assert pieces(out) == [0]
     assert_same(compute(out), straight)
+
+
+def test_a_second_run_into_the_same_file_is_refused_while_the_first_one_lives(
+    compute, picture_folder, tmp_path
+):
+    out = tmp_path / "shared.zarr"
+    with stopped_run(picture_folder, out, 11) as running:
+        with pytest.raises(FeatureError, match=r"shared\.zarr: another run is writing it"):
+            compute(out)
+        running.kill()
+    assert pieces(out) == [0]
+    assert_same(compute(out), compute(tmp_path / "straight.zarr"))
 
 
 def test_the_number_of_workers_changes_no_bit(compute, tmp_path):
