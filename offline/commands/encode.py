@@ -123,7 +123,7 @@ def encode(
     from offline.destinations import check_folder
     from offline.encoding.every_space import Fitting, encode_spaces, joint_scores, rsa_scores
     from offline.encoding.layer_assignment import assign_layers
-    from offline.encoding.responses import encoding_responses
+    from offline.encoding.recorded_responses import encoding_responses
     from offline.recordings.formats.opening import open_recording
     from offline.scheduling.resources import open_resources
 
