@@ -28,6 +28,7 @@ from offline.stages import stages
 if TYPE_CHECKING:
     from offline.encoding.every_space import EncodedSpaces
     from offline.encoding.joint_encoding import JointScores
+    from offline.encoding.kernels import Kernels
     from offline.encoding.layer_assignment import LayerAssignment
     from offline.encoding.responses import EncodingResponses
     from offline.encoding.rsa import RsaScores
@@ -162,7 +163,10 @@ def encode(
             workers=resources.workers,
             memory=resources.memory,
         )
-        encoded = encode_spaces(spaces, responses, fitting, stage)
+        kernels: dict[str, Kernels] = {}
+        encoded = encode_spaces(
+            spaces, responses, fitting, stage, kernels.__setitem__ if joint else None
+        )
         assignment = assign_layers(encoded.scores, correction=correction.value)
         contents = _contents(
             encoded,
@@ -172,7 +176,7 @@ def encode(
             attributes,
             rule=fitting.rule,
             rsa=rsa_scores(spaces, responses, fitting, stage) if rsa else None,
-            joint=joint_scores(spaces, responses, fitting, stage) if joint else None,
+            joint=joint_scores(spaces, responses, fitting, stage, kernels) if joint else None,
         )
         simulated = any(reader.info.simulated for reader in readers)
         files = _written(

@@ -25,7 +25,7 @@ from offline.encoding.kernel_ridge import (
     gcv,
     held_out_errors,
 )
-from offline.encoding.kernels import linear_kernels, n_pieces, suited
+from offline.encoding.kernels import Kernels, linear_kernels, n_pieces, suited
 from offline.encoding.linear_ridge import (
     decomposed_features,
     feature_errors,
@@ -63,6 +63,7 @@ def encode_space(
     workers: Workers | None = None,
     memory: int | None = None,
     progress: Callable[[int], None] | None = None,
+    keep_kernels: Callable[[str, Kernels], None] | None = None,
 ) -> SpacePrediction:
     """Fit a feature space to responses and predict test stimuli.
 
@@ -98,6 +99,8 @@ def encode_space(
         Bytes that the work may take in each process, beyond the responses.
     progress : callable, optional
         Called with steps done, ``n_pieces(space)`` in all.
+    keep_kernels : callable, optional
+        Given the space's name and its kernels, where the fit made them: other models need not make them again.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def encode_space(
     )
     task = _Task(
         space, tuple(train_ids), train, test, y, target_groups(y.shape[1], groups), rule, lam, lambdas, folds,
-        centre, dtype, device, suited(workers, device), memory, progress,
+        centre, dtype, device, suited(workers, device), memory, progress, keep_kernels,
     )  # fmt: skip
     least = min((len(fold.train) for fold in folds), default=len(train))
     narrow = space.n_features <= least
@@ -153,6 +156,7 @@ class _Task:
     workers: Workers | None
     memory: int | None
     progress: Callable[[int], None] | None
+    keep_kernels: Callable[[str, Kernels], None] | None
 
     def values(self, trace: float) -> Float64:
         """Return the lambdas to compare; ``trace`` is that of the kernel."""
@@ -188,6 +192,8 @@ def _by_kernel(task: _Task, *, form: Form) -> SpacePrediction:
         memory=task.memory,
         progress=task.progress,
     )
+    if task.keep_kernels is not None:
+        task.keep_kernels(task.space.name, kernels)
     trace = float(np.trace(kernels.train))
     check_vary(task.space, len(task.train), trace, kernels.taken_off, task.dtype)
     mean, y = _centred(task)

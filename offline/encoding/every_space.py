@@ -6,7 +6,7 @@ all electrodes and windows. Knows no files, figures or ground truth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from offline.encoding.array_library import Dtype
 from offline.encoding.dissimilarity import space_dissimilarity
 from offline.encoding.encode import Rule, SpacePrediction, encode_space
 from offline.encoding.joint_encoding import JointScores, joint_encoding, n_models
-from offline.encoding.kernels import linear_kernels, n_pieces
+from offline.encoding.kernels import Kernels, linear_kernels, n_pieces
 from offline.encoding.responses import EncodingResponses, roi_window_of
 from offline.encoding.rsa import RsaScores, compare_rois
 from offline.encoding.scores import EncodingScores, score_encoding
@@ -78,6 +78,7 @@ def encode_spaces(
     responses: EncodingResponses,
     fitting: Fitting,
     stage: Stage,
+    keep_kernels: Callable[[str, Kernels], None] | None = None,
 ) -> EncodedSpaces:
     """Fit every space to every electrode, and where responses have windows to each of them; score test stimuli.
 
@@ -89,6 +90,8 @@ def encode_spaces(
     fitting : Fitting
     stage : Stage
         Progress.
+    keep_kernels : callable, optional
+        See ``encode_space``.
 
     Raises
     ------
@@ -130,6 +133,7 @@ def encode_spaces(
                     workers=fitting.workers,
                     memory=fitting.memory,
                     progress=done,
+                    keep_kernels=keep_kernels,
                 )
             )
     else:
@@ -150,6 +154,7 @@ def encode_spaces(
             memory=fitting.memory,
             progress=done,
             keep=fits.append,
+            keep_kernels=keep_kernels,
         )
     predicted = np.stack([fit.predicted[:, targets] for fit in fits])
     lam = np.stack([fit.lam[targets] for fit in fits])
@@ -160,12 +165,30 @@ def encode_spaces(
 
 
 def joint_scores(
-    spaces: Sequence[FeatureSpace], responses: EncodingResponses, fitting: Fitting, stage: Stage
+    spaces: Sequence[FeatureSpace],
+    responses: EncodingResponses,
+    fitting: Fitting,
+    stage: Stage,
+    kernels: Mapping[str, Kernels] | None = None,
 ) -> JointScores:
-    """Fit all spaces together and all but each, see ``joint_encoding``."""
+    """Fit all spaces together and all but each, see ``joint_encoding``.
+
+    Parameters
+    ----------
+    spaces, responses, fitting, stage
+        See ``encode_spaces``.
+    kernels : mapping of space to Kernels, optional
+        Those that ``encode_spaces`` made of the same responses; others, of narrow spaces, are made.
+    """
+    kernels = kernels or {}
     done = stage("joint model: kernels", sum(map(n_pieces, spaces)))
-    kernels = {
-        space.name: linear_kernels(
+    of_space = {}
+    for space in spaces:
+        if space.name in kernels:
+            of_space[space.name] = kernels[space.name]
+            done(n_pieces(space))
+            continue
+        of_space[space.name] = linear_kernels(
             space,
             rows_in(space, responses.train_ids),
             rows_in(space, responses.test_ids),
@@ -175,11 +198,9 @@ def joint_scores(
             memory=fitting.memory,
             progress=done,
         )
-        for space in spaces
-    }
     n = n_models(len(spaces))
     return joint_encoding(
-        kernels,
+        of_space,
         responses.train,
         responses.test,
         responses.channels,

@@ -18,6 +18,7 @@ from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import WindowError
 from offline.encoding.array_library import Dtype
 from offline.encoding.encode import Rule, SpacePrediction, encode_space
+from offline.encoding.kernels import Kernels
 from offline.encoding.scores import plain
 from offline.encoding.shared_values import sharing
 from offline.encoding.statistics import Array, n_scored, normalised, pearson, t_test_p
@@ -129,6 +130,7 @@ def encode_over_time(
     memory: int | None = None,
     progress: Callable[[int], None] | None = None,
     keep: Callable[[SpacePrediction], None] | None = None,
+    keep_kernels: Callable[[str, Kernels], None] | None = None,
 ) -> TimeResolvedScores:
     """Fit every space to every window of every electrode, and score test stimuli.
 
@@ -144,7 +146,7 @@ def encode_over_time(
         Anchored to the marker.
     ceiling : float, axes (window, channel), optional
         Noise ceiling of ``observed``.
-    rule, dtype, device, workers, memory, progress
+    rule, dtype, device, workers, memory, progress, keep_kernels
         See ``encode_space``, which is called once per space: lambda is each window's and electrode's own, by the
         paper's rule each window's and ROI's.
     keep : callable, optional
@@ -179,6 +181,7 @@ def encode_over_time(
                 workers=workers,
                 memory=memory,
                 progress=progress,
+                keep_kernels=keep_kernels,
             )
             regularisation.append(found.lam)
             if keep is not None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.errors import EncodingError
@@ -15,8 +16,9 @@ from offline.encoding.every_space import (
     joint_scores,
     rsa_scores,
 )
+from offline.encoding.kernels import Kernels
 from offline.encoding.responses import EncodingResponses, trial_responses
-from offline.features.feature_space import ArrayFeatures
+from offline.features.feature_space import ArrayFeatures, Rows
 
 N, N_TEST, REPEATS = 60, 20, 3
 IDS = tuple(f"s{k:03d}" for k in range(N + N_TEST))
@@ -103,6 +105,26 @@ def test_joint_model_and_rsa_name_the_space_that_drives(
     assert (joint.unique[1] > joint.unique[0]).all()
     rsa = rsa_scores(spaces, responses, Fitting(), _stage)
     assert (rsa.similarity[:, 1] > rsa.similarity[:, 0]).all()
+
+
+class _Unreadable(ArrayFeatures):
+    def block(self, rows: Rows, columns: slice) -> NDArray[np.float32]:
+        raise AssertionError("read again")
+
+
+def test_the_joint_model_takes_the_kernels_that_the_fits_made(
+    spaces: list[ArrayFeatures], responses: EncodingResponses
+) -> None:
+    kept: dict[str, Kernels] = {}
+    for given in (responses, replace(responses, over_time=None)):
+        kept.clear()
+        encode_spaces(spaces, given, Fitting(), _stage, kept.__setitem__)
+        assert list(kept) == ["wide"]
+    read_once = [_Unreadable("wide", IDS, spaces[0].values), spaces[1]]
+    joint = joint_scores(read_once, responses, Fitting(), _stage, kept)
+    again = joint_scores(spaces, responses, Fitting(), _stage)
+    np.testing.assert_allclose(joint.gamma, again.gamma, atol=1e-6)
+    np.testing.assert_allclose(joint.explained, again.explained, atol=1e-6)
 
 
 def test_two_spaces_of_one_name_are_refused(
