@@ -238,7 +238,9 @@ class FakeService:
             predicted=np.where(known, predicted, np.nan).astype("<f4").tobytes(),
             observed=observed.astype("<f4").tobytes(),
             agreement=agreement,
+            in_training=self.trial % 2 == 0,
             n_trials=self._n_encoded,
+            n_in_training=self._n_encoded // 2,
             trial_r=trial_r if self._n_encoded >= 10 else None,
         )
 

@@ -15,6 +15,8 @@ from tests.tiny_bundle import CHANNELS, N_STIMULI
 
 N_UNPREDICTED = 3
 """The last electrodes: no space predicts them."""
+N_TRAINING = 8
+"""The first stimuli: it is said to be fitted to them."""
 
 
 def tiny_spaces(n_channels: int, n_stimuli: int = N_STIMULI, seed: int = 5) -> list[FittedSpace]:
@@ -58,6 +60,7 @@ def write_tiny_encoder(
         name="tiny encoder",
         channels=channels,
         stimulus_ids=[f"face-{i:04d}" for i in range(N_STIMULI)],
+        training_ids={f"face-{i:04d}" for i in range(N_TRAINING)},
         normalisation=Normalisation(kind=kind),
         held_out_r=np.linspace(-0.1, 0.8, n),
         noise_ceiling=np.where(np.arange(n) == 0, np.nan, 0.7),

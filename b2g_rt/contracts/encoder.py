@@ -2,7 +2,8 @@
 
     encoder.json       everything but the numbers, and the SHA-256 of every other file
     encoder.onnx       inputs (1, input) float32 -> response (1, channel) float32, z units
-    stimuli.npz        id (stimulus,), inputs (stimulus, input) float32: stimuli whose inputs are known
+    stimuli.npz        id (stimulus,), inputs (stimulus, input) float32: stimuli whose inputs are known; in_training
+                       (stimulus,) bool: those that the encoder was fitted to
     reference.npz      inputs (n, input), response (n, channel) float32: inputs and the responses they must give
 
 A response is the mean of an electrode's MUA over the window of its ROI. What goes in are the features of a
@@ -87,10 +88,19 @@ class EncoderManifest(IndexModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownInputs:
-    """Stimuli whose inputs are known; ``inputs``: float32, axes (stimulus, input)."""
+    """Stimuli whose inputs are known.
+
+    Attributes
+    ----------
+    ids : tuple of str, axes (stimulus,)
+    inputs : float32, axes (stimulus, input)
+    in_training : frozenset of str
+        Those that the encoder was fitted to: it predicts them better than new ones.
+    """
 
     ids: tuple[str, ...] = field(repr=False)
     inputs: NDArray[np.float32] = field(repr=False)
+    in_training: frozenset[str] = field(repr=False)
     _position: dict[str, int] = field(repr=False)
 
     def of(self, stimulus: str) -> NDArray[np.float32] | None:
@@ -134,18 +144,7 @@ class FittedEncoder:
         self.predicted: NDArray[np.bool_] = np.array(
             [space is not None for space in self.manifest.electrode_space]
         )
-        known = _FORMAT.arrays(
-            path, "stimuli.npz", {"id": (None,), "inputs": (None, self.manifest.n_inputs)}
-        )
-        ids = tuple(str(i) for i in known["id"])
-        if len(ids) != len(known["inputs"]):
-            raise BundleError(
-                f"encoder {path}: stimuli.npz: {len(ids)} ids and {len(known['inputs'])} rows of inputs, expected one "
-                "row per id. Make the encoder again."
-            )
-        self.stimuli = KnownInputs(
-            ids, known["inputs"].astype(np.float32), {name: row for row, name in enumerate(ids)}
-        )
+        self.stimuli = _known_inputs(path, self.manifest.n_inputs)
 
     def file(self, name: str) -> Path:
         """Return the path of one of the encoder's files."""
@@ -197,6 +196,22 @@ class FittedEncoder:
                 "the encoder again."
             )
         return worst
+
+
+def _known_inputs(path: Path, n_inputs: int) -> KnownInputs:
+    known = _FORMAT.arrays(
+        path, "stimuli.npz", {"id": (None,), "inputs": (None, n_inputs), "in_training": (None,)}
+    )
+    ids = tuple(str(i) for i in known["id"])
+    rows, fitted = known["inputs"], known["in_training"]
+    if not len(ids) == len(rows) == len(fitted):
+        raise BundleError(
+            f"encoder {path}: stimuli.npz: {len(ids)} ids, {len(rows)} rows of inputs and {len(fitted)} of "
+            "in_training, expected as many of each. Make the encoder again."
+        )
+    in_training = frozenset(name for name, mine in zip(ids, fitted, strict=True) if mine)
+    position = {name: row for row, name in enumerate(ids)}
+    return KnownInputs(ids, rows.astype(np.float32), in_training, position)
 
 
 def static_windows_ms() -> dict[str, tuple[float, float]]:

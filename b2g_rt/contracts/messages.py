@@ -162,8 +162,9 @@ class EncodingMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True,
     ``sequence``: the frame whose window completed the response. ``encoder``: its SHA-256. ``predicted``, ``observed``:
     float32 little-endian, axes (channel,), z units, each electrode's mean over its ROI's window; NaN where an
     electrode is not predicted, was bad, or its window is missing. ``agreement``: all electrodes first, then each ROI.
-    ``trial_r``: float32, axes (channel,), Pearson over the ``n_trials`` trials so far; NaN where an electrode has fewer
-    than ten; None before the tenth.
+    ``in_training``: the encoder was fitted to this stimulus, so it predicts it better than a new one. ``trial_r``:
+    float32, axes (channel,), Pearson over the ``n_trials`` trials so far, ``n_in_training`` of them with such stimuli;
+    NaN where an electrode has fewer than ten; None before the tenth.
     """
 
     trial: int
@@ -173,7 +174,9 @@ class EncodingMessage(VersionedMessage, frozen=True, forbid_unknown_fields=True,
     predicted: bytes
     observed: bytes
     agreement: list[Agreement]
+    in_training: bool
     n_trials: int
+    n_in_training: int
     trial_r: bytes | None = None
 
 

@@ -13,6 +13,7 @@ from b2g_rt.display.snapshot import Encoding
 
 _ROW = 24.0
 _COLUMN = 86.0
+_LINE = 19.0
 _NOTHING = "–"
 
 
@@ -39,6 +40,17 @@ def trials_text(encoding: Encoding | None) -> str:
     if known is None or not len(known):
         return f"{n} {'trial' if n == 1 else 'trials'} so far"
     return f"over {n} trials: median electrode r {_r(float(np.median(known)))}"
+
+
+def training_text(encoding: Encoding | None) -> str:
+    """Return whether r is that of a stimulus which the encoder was fitted to: that one is predicted better."""
+    if encoding is None:
+        return ""
+    m = encoding.message
+    of_all = f"{m.n_in_training} of {m.n_trials} so far"
+    return (
+        f"training stimulus ({of_all})" if m.in_training else f"new stimulus (training: {of_all})"
+    )
 
 
 def _r(value: float | None) -> str:
@@ -91,8 +103,9 @@ class EncodingView(Panel):
         lines = (
             f"trial {message.trial + 1}   {message.stimulus}",
             trials_text(self._encoding),
+            training_text(self._encoding),
             "baseline: mean predicted response",
         )
         for row, text in enumerate(lines):
-            box = QRectF(0, y + 6 + 20 * row, width, 20)
+            box = QRectF(0, y + 6 + _LINE * row, width, _LINE)
             theme.put_text(painter, box, text, size=theme.SMALL, colour=theme.TEXT_DIM)

@@ -56,6 +56,7 @@ class EncodingStage:
         self._groups |= {name: roi == name for name in ROIS if (roi == name).any()}
         self._over_trials = RunningCorrelation(len(roi))
         self._n_trials = 0
+        self._n_in_training = 0
         self._named_unknown = False
 
     def needs(self, job: WindowJob) -> bool:
@@ -82,7 +83,9 @@ class EncodingStage:
         predicted = np.where(known, predicted, np.float32(np.nan))
         observed = np.where(known, response.values, np.float32(np.nan))
         self._over_trials.add(predicted, observed)
+        in_training = stimulus in self._encoder.fitted.stimuli.in_training
         self._n_trials += 1
+        self._n_in_training += in_training
         self._progress.n_trials_predicted = self._n_trials
         return EncodingMessage(
             version=VERSION,
@@ -93,7 +96,9 @@ class EncodingStage:
             predicted=predicted.astype("<f4").tobytes(),
             observed=observed.astype("<f4").tobytes(),
             agreement=self._agreement(predicted, observed, known),
+            in_training=in_training,
             n_trials=self._n_trials,
+            n_in_training=self._n_in_training,
             trial_r=self._trial_r(),
         )
 

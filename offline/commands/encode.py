@@ -333,6 +333,7 @@ def _written(
         name=out.resolve().name,
         channels=responses.channels,
         stimulus_ids=stimuli,
+        training_ids=frozenset(responses.train_ids),
         normalisation=Normalisation(kind="frozen"),
         held_out_r=assignment.r,
         noise_ceiling=responses.ceiling,

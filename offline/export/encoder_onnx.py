@@ -12,7 +12,7 @@ Knows no feature network and no file of features: what is known of stimuli comes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -219,6 +219,7 @@ def write_encoder(
     name: str,
     channels: ChannelMap,
     stimulus_ids: Sequence[str],
+    training_ids: Collection[str],
     normalisation: Normalisation,
     held_out_r: NDArray[np.float64],
     noise_ceiling: NDArray[np.float64],
@@ -241,6 +242,8 @@ def write_encoder(
     channels : ChannelMap
     stimulus_ids : sequence of str, axes (stimulus,)
         As markers name them.
+    training_ids : collection of str
+        Those of them that the weights were fitted to.
     normalisation : Normalisation
         How the responses became z units.
     held_out_r, noise_ceiling : float64, axes (channel,)
@@ -296,7 +299,11 @@ def write_encoder(
     }
     files = {
         "encoder.onnx": model,
-        "stimuli.npz": npz_bytes(id=np.array(list(stimulus_ids), np.str_), inputs=inputs),
+        "stimuli.npz": npz_bytes(
+            id=np.array(list(stimulus_ids), np.str_),
+            inputs=inputs,
+            in_training=np.array([i in training_ids for i in stimulus_ids], bool),
+        ),
         "reference.npz": npz_bytes(inputs=inputs[shown], response=found[shown]),
     }
     return write_encoder_folder(folder, manifest, files)

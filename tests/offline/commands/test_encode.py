@@ -99,6 +99,7 @@ def test_an_animal_that_features_drive_is_encoded_and_its_encoder_drives_another
     assert json.loads(text)["format"] == "b2g-encoding"
     encoder = FittedEncoder(folder / "encoded" / "encoder")
     assert set(encoder.stimuli.ids) == set(IDS)
+    assert encoder.stimuli.in_training == {i for i in IDS if i.startswith("training/")}
     assert encoder.predicted.tolist() == found.tolist()
     code, said = _simulated(
         folder, runner_of, "again.h5", "--encoder", folder / "encoded" / "encoder", "--stimuli",

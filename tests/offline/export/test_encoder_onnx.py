@@ -118,6 +118,7 @@ def write(folder, spaces, **changes):
         "name": "x",
         "channels": CHANNELS,
         "stimulus_ids": [f"face-{i:04d}" for i in range(N_STIMULI)],
+        "training_ids": (),
         "normalisation": Normalisation(),
         "held_out_r": np.zeros(n),
         "noise_ceiling": np.zeros(n),
@@ -167,8 +168,11 @@ def test_what_encoding_fitted_is_what_the_service_will_predict(tmp_path):
     ]
     assert [(f.kind, len(f.weights)) for f in fitted] == [("kernel", 30), ("features", 12)]
     space_of = np.arange(n) % 2
-    write(tmp_path / "encoder", fitted, space_of=space_of, stimulus_ids=test)
+    write(
+        tmp_path / "encoder", fitted, space_of=space_of, stimulus_ids=test, training_ids=ids[50:70]
+    )
     encoder = FittedEncoder(tmp_path / "encoder")
+    assert encoder.stimuli.in_training == set(ids[60:70])
     assert encoder.manifest.spaces[0].provenance == {"layer": "VGG1"}
     session = OnnxEncoder(encoder.file("encoder.onnx").read_bytes())
     found = session.predict(encoder.stimuli.inputs)

@@ -129,8 +129,10 @@ def test_a_contradiction_is_found_before_anything_is_written(path, tmp_path):
 
 
 def test_rows_without_an_id_are_refused(path):
-    put(path, "stimuli.npz", npz_bytes(id=np.array(["a"]), inputs=np.zeros((2, 56), np.float32)))
-    with pytest.raises(BundleError, match="1 ids and 2 rows"):
+    inputs, fitted = np.zeros((2, 56), np.float32), np.ones(2, bool)
+    stimuli = {"id": np.array(["a"]), "inputs": inputs, "in_training": fitted}
+    put(path, "stimuli.npz", npz_bytes(**stimuli))
+    with pytest.raises(BundleError, match="1 ids, 2 rows of inputs and 2 of in_training"):
         FittedEncoder(path)
 
 

@@ -10,7 +10,7 @@ from PySide6.QtGui import QImage
 from b2g_rt.contracts.messages import Agreement, Topic, floats_of
 from b2g_rt.display import theme
 from b2g_rt.display.array_maps import colours_of
-from b2g_rt.display.encoding_view import encoding_rows, trials_text
+from b2g_rt.display.encoding_view import encoding_rows, training_text, trials_text
 from b2g_rt.display.window import _ENCODING_GRID, _GRID, DisplayWindow
 from tests.fake_service import FakeService
 
@@ -100,6 +100,15 @@ def test_electrodes_over_trials_are_told_when_there_are_enough(fed):
     nothing = np.full(960, np.nan, "<f4").tobytes()
     trial(fed, n_trials=32, trial_r=nothing)
     assert trials_text(fed.model.snapshot().encoding) == "32 trials so far"
+
+
+def test_a_stimulus_of_the_training_is_told_from_a_new_one(fed):
+    assert training_text(None) == ""
+    trial(fed, in_training=True, n_trials=31, n_in_training=20)
+    assert training_text(fed.model.snapshot().encoding) == "training stimulus (20 of 31 so far)"
+    trial(fed, in_training=False, n_trials=32, n_in_training=20)
+    said = "new stimulus (training: 20 of 32 so far)"
+    assert training_text(fed.model.snapshot().encoding) == said
 
 
 def test_another_channel_count_is_refused_by_name(fed):

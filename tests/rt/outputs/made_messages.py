@@ -68,7 +68,18 @@ def encoding(number: int = 3, n_channels: int = 4) -> m.EncodingMessage:
     values = np.arange(n_channels, dtype="<f4").tobytes()
     agreement = [m.Agreement("all", n_channels, 0.5, 0.1), m.Agreement("V1", 2, None, None)]
     return m.EncodingMessage(
-        m.VERSION, number, f"face-{number}", 34, "e" * 64, values, values, agreement, 12, values
+        m.VERSION,
+        number,
+        f"face-{number}",
+        34,
+        "e" * 64,
+        values,
+        values,
+        agreement,
+        True,
+        12,
+        7,
+        values,
     )
 
 

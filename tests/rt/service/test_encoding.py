@@ -28,7 +28,7 @@ from b2g_rt.service.models import load_encoder, load_models
 from b2g_rt.service.observed_responses import MAX_TRIALS, ObservedResponses, windows_of_encoder
 from b2g_rt.service.progress import Progress
 from tests.tiny_bundle import CHANNELS, N_STIMULI, write_tiny_bundle
-from tests.tiny_encoder import N_UNPREDICTED, tiny_responses, write_tiny_encoder
+from tests.tiny_encoder import N_TRAINING, N_UNPREDICTED, tiny_responses, write_tiny_encoder
 
 N = CHANNELS.n_channels
 ROI = np.array(CHANNELS.roi)
@@ -168,6 +168,14 @@ def test_r_of_each_electrode_over_trials_is_told_from_the_tenth_on(tmp_path, bun
         assert found[channel] == pytest.approx(r, abs=1e-5)
     assert np.isnan(found[-N_UNPREDICTED:]).all()
     assert (progress.n_trials_predicted, messages[-1].n_trials) == (15, 15)
+
+
+def test_trials_with_stimuli_of_the_training_are_told_from_new_ones(tmp_path, bundle, written):
+    stage, _ = stage_of(tmp_path, bundle)
+    messages = run(stage, due(bundle.windows, *trials_of(N_STIMULI + 2)))
+    fitted = [i % N_STIMULI < N_TRAINING for i in range(N_STIMULI + 2)]
+    assert [m.in_training for m in messages] == fitted
+    assert [m.n_in_training for m in messages] == np.cumsum(fitted).tolist()
 
 
 def test_an_unknown_stimulus_gives_nothing_and_is_counted_and_named_once(
