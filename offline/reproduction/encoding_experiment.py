@@ -25,6 +25,7 @@ from offline.encoding.responses import EncodingResponses, trial_responses
 from offline.encoding.rsa import RsaScores
 from offline.encoding.scores import INFORMATIVE
 from offline.export.bundle_writing import versions
+from offline.export.source_hashes import BRAIN, PICTURES, source_hashes
 from offline.features.feature_space import FeatureSpace
 from offline.features.store import FeatureFile
 from offline.recordings.normalisation import paper_normalised
@@ -45,6 +46,8 @@ from offline.stages import Stage
 
 VERSION = 1
 """Of reproduction.json."""
+SOURCES = (*BRAIN, *PICTURES, "offline/encoding/driven_macaque.py")
+"""What the animal, its stimuli and its tuning depend on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +139,7 @@ class EncodingReproduction:
             "n_components": N_COMPONENTS,
             "networks": {one.network.name: one.to_dict() for one in self.networks},
             "versions": versions(),
+            "sources": source_hashes(SOURCES),
         }
 
 

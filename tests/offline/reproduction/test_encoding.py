@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +13,15 @@ import pytest
 from b2g_rt.contracts.channels import ArraySlot, ChannelMap
 from b2g_rt.simulation.from_record import faces_macaque
 from offline.encoding.layer_assignment import Recovery
+from offline.export.source_hashes import source_hashes
 from offline.reproduction.encoding_claims import encoding_claims
-from offline.reproduction.encoding_experiment import reproduce_encoding
+from offline.reproduction.encoding_experiment import SOURCES, reproduce_encoding
 from offline.reproduction.encoding_null import ShuffledScores
 from offline.reproduction.encoding_page import encoding_verdict, write_encoding_reproduction
 from offline.reproduction.encoding_plan import NETWORKS, EncodingPlan
 from offline.scheduling.resources import open_resources
 
+RESULTS = Path(__file__).parents[3] / "benchmarks/results"
 PLAN = EncodingPlan("faces", 60, 12, 2, 1, side=32, n_shuffles=2)
 
 
@@ -80,3 +85,41 @@ def test_the_whole_line_runs_goes_on_and_is_written(tmp_path, no_stage) -> None:
     assert "not judged" in encoding_verdict(found)
     page = next(f for f in files if f.name == "report.html").read_text(encoding="utf-8")
     assert "Simulated" in page
+
+
+def _record() -> dict[str, Any]:
+    return json.loads((RESULTS / "reproduction-encoding.json").read_text(encoding="utf-8"))
+
+
+def test_the_recorded_reproduction_is_of_this_animal_and_as_wanted() -> None:
+    record = _record()
+    # The MUA chain has no part in it: MUA itself is simulated, and its z units are those of trials.
+    now, then = (
+        {file: of for file, of in sources.items() if not file.startswith("b2g_rt/mua/")}
+        for sources in (source_hashes(SOURCES), record["sources"])
+    )
+    changed = sorted(f for f in now.keys() | then.keys() if now.get(f) != then.get(f))
+    assert not changed, (
+        f"benchmarks/results/reproduction-encoding.json was made before these changed: {', '.join(changed)}. Make it "
+        "again, in the same commit: .venv/bin/b2g-offline reproduce encoding --out DIR, then copy its "
+        "reproduction.json."
+    )
+    assert record["plan"] == asdict(EncodingPlan.sized(seed=record["plan"]["seed"]))
+    assert record["judged"]
+    assert [claim["name"] for claim in record["claims"] if not claim["inside"]] == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_recorded_reproduction_is_found_again(tmp_path, no_stage) -> None:
+    record = _record()
+    plan = EncodingPlan.sized(seed=record["plan"]["seed"])
+    with open_resources(None, "4GiB", near=tmp_path / "out") as resources:
+        found = reproduce_encoding(plan, None, no_stage, resources)
+    assert found.inside
+    # Other processors round otherwise: some electrodes of 960 choose between spaces that are equally good.
+    np.testing.assert_allclose(
+        [claim.value for claim in found.claims],
+        [claim["value"] for claim in record["claims"]],
+        atol=0.01,
+    )
