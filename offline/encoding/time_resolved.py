@@ -6,7 +6,7 @@ electrodes: a target is a window of an electrode. Knows nothing of recordings: r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,15 +16,9 @@ from numpy.typing import NDArray
 from b2g_rt.contracts.channels import ChannelMap
 from b2g_rt.contracts.windows import WindowSpec
 from b2g_rt.errors import WindowError
-from offline.encoding.array_library import Dtype
-from offline.encoding.encode import Rule, SpacePrediction, encode_space
-from offline.encoding.kernels import Kernels
 from offline.encoding.scores import plain
-from offline.encoding.shared_values import sharing
 from offline.encoding.statistics import Array, n_scored, normalised, pearson, t_test_p
-from offline.features.feature_space import FeatureSpace
 from offline.recordings.features import window_starts
-from offline.scheduling.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,87 +107,6 @@ def flattened(responses: NDArray[np.floating]) -> NDArray[np.floating]:
     return responses.reshape(len(responses), -1)
 
 
-def encode_over_time(
-    spaces: Sequence[FeatureSpace],
-    train_ids: Sequence[str],
-    test_ids: Sequence[str],
-    training: NDArray[np.floating],
-    observed: NDArray[np.floating],
-    channels: ChannelMap,
-    windows: WindowSpec,
-    *,
-    ceiling: NDArray[np.floating] | None = None,
-    rule: Rule = "cross_validation",
-    dtype: Dtype = "float32",
-    device: str = "cpu",
-    workers: Workers | None = None,
-    memory: int | None = None,
-    progress: Callable[[int], None] | None = None,
-    keep: Callable[[SpacePrediction], None] | None = None,
-    keep_kernels: Callable[[str, Kernels], None] | None = None,
-) -> TimeResolvedScores:
-    """Fit every space to every window of every electrode, and score test stimuli.
-
-    Parameters
-    ----------
-    spaces : sequence of FeatureSpace
-        Lowest of the hierarchy first.
-    train_ids, test_ids : sequence of str, axes (stimulus,)
-    training, observed : float, axes (stimulus, window, channel)
-        Single training responses; means over repeats of test responses.
-    channels : ChannelMap
-    windows : WindowSpec
-        Anchored to the marker.
-    ceiling : float, axes (window, channel), optional
-        Noise ceiling of ``observed``.
-    rule, dtype, device, workers, memory, progress, keep_kernels
-        See ``encode_space``, which is called once per space: lambda is each window's and electrode's own, by the
-        paper's rule each window's and ROI's.
-    keep : callable, optional
-        Given each space's fit before it is let go. The ROI windows of the paper are three of its nine, so one fit
-        serves both.
-
-    Raises
-    ------
-    WindowError
-        Free windows, or responses of another number of windows or electrodes.
-    EncodingError
-        See ``encode_space``.
-    """
-    shape = (windows.n_windows, channels.n_channels)
-    for responses in (training, observed):
-        _check(windows, responses, shape)
-    regularisation: list[NDArray[np.float64]] = []
-
-    groups = sharing(rule, channels, windows.n_windows)
-
-    def predictions() -> Iterator[NDArray[np.float32]]:
-        for space in spaces:
-            found = encode_space(
-                space,
-                train_ids,
-                test_ids,
-                flattened(training),
-                rule=rule,
-                groups=groups,
-                dtype=dtype,
-                device=device,
-                workers=workers,
-                memory=memory,
-                progress=progress,
-                keep_kernels=keep_kernels,
-            )
-            regularisation.append(found.lam)
-            if keep is not None:
-                keep(found)
-            yield found.predicted
-
-    names = [space.name for space in spaces]
-    return score_over_time(
-        names, predictions(), observed, channels, windows, regularisation, ceiling
-    )
-
-
 def score_over_time(
     spaces: Sequence[str],
     predicted: Iterable[NDArray[np.floating]],
@@ -228,7 +141,7 @@ def score_over_time(
     """
     n_stimuli = len(observed)
     shape = (windows.n_windows, channels.n_channels)
-    _check(windows, observed, shape)
+    check_windows(windows, observed, channels)
     truth = flattened(observed)
     r, p = [], []
     for found in predicted:
@@ -253,15 +166,25 @@ def score_over_time(
     )
 
 
-def _check(windows: WindowSpec, observed: NDArray[np.floating], shape: tuple[int, int]) -> None:
+def check_windows(
+    windows: WindowSpec, responses: NDArray[np.floating], channels: ChannelMap
+) -> None:
+    """Refuse responses, axes (stimulus, window, channel), that are not of these windows and electrodes.
+
+    Raises
+    ------
+    WindowError
+        Free windows, or another number of windows or electrodes.
+    """
     if windows.anchor != "marker":
         raise WindowError(
             "time-resolved encoding: free windows, expected windows anchored to the marker: others have no time "
             "after the onset. Take the nine of paper_windows()."
         )
-    if observed.shape[1:] != shape:
+    shape = (windows.n_windows, channels.n_channels)
+    if responses.shape[1:] != shape:
         raise WindowError(
-            f"time-resolved encoding: responses of {observed.shape[1]} windows and {observed.shape[2]} electrodes, "
+            f"time-resolved encoding: responses of {responses.shape[1]} windows and {responses.shape[2]} electrodes, "
             f"expected {shape[0]} and {shape[1]}. Cut them with these windows and this channel map."
         )
 

@@ -7,12 +7,13 @@ import pytest
 
 from b2g_rt.contracts.windows import paper_windows, sliding_windows
 from b2g_rt.errors import WindowError
-from offline.encoding.encode import SpacePrediction, encode_space
+from offline.encoding.encode import encode_space
+from offline.encoding.every_space import Fitting, encode_spaces
 from offline.encoding.latencies import half_maximum, latencies, median_interval
+from offline.encoding.responses import EncodingResponses, WindowResponses, roi_windows
 from offline.encoding.statistics import pearson, t_test_p
 from offline.encoding.time_resolved import (
     TimeResolvedScores,
-    encode_over_time,
     flattened,
     score_over_time,
 )
@@ -48,24 +49,26 @@ def world():
     gain = (stops[:, None] > begins).astype(float)
     noise = rng.standard_normal((len(ids), 9, channels.n_channels))
     responses = gain * signals[:, None] + 0.5 * noise
-    return channels, ids, spaces, responses
+    return channels, ids, spaces, responses.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def encoded(world):
+def encoded(world, no_stage):
     channels, ids, spaces, responses = world
-    kept: list[SpacePrediction] = []
-    scores = encode_over_time(
-        spaces,
-        ids[:N_TRAIN],
-        ids[N_TRAIN:],
-        responses[:N_TRAIN],
-        responses[N_TRAIN:],
+    train, test = responses[:N_TRAIN], responses[N_TRAIN:]
+    over_time = WindowResponses(WINDOWS, train, test, np.full((9, channels.n_channels), np.nan))
+    given = EncodingResponses(
         channels,
-        WINDOWS,
-        keep=kept.append,
+        ids[:N_TRAIN],
+        roi_windows(train, channels),
+        ids[N_TRAIN:],
+        roi_windows(test, channels),
+        roi_windows(test, channels)[None],
+        np.full(channels.n_channels, np.nan),
+        over_time=over_time,
     )
-    return scores, kept
+    found = encode_spaces(spaces, given, Fitting(), no_stage)
+    return found.time, found.fits
 
 
 def test_a_window_is_encoded_as_if_it_were_alone(world, encoded):
