@@ -105,11 +105,7 @@ def _decoding(
         found = run_experiment(preset_macaque(experiment.value), plan, work, stage, resources)
     files = write_reproduction(out, found, _run_of(time.monotonic() - began))
     print_reproduction(console, found)
-    for file in files:
-        say(f"written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
-    say(verdict(found.claims, plan.is_the_papers))
-    if plan.is_the_papers and not found.inside:
-        raise typer.Exit(OUTSIDE)
+    _conclude(files, verdict(found.claims, plan.is_the_papers), plan.is_the_papers, found.inside)
 
 
 def _encoding(
@@ -143,10 +139,14 @@ def _encoding(
                 f"{one.network.name}, {roi}: {recovered.n_recovered} of {recovered.n_informative} informative "
                 f"electrodes recovered ({recovered.share:.1%})"
             )
+    _conclude(files, encoding_verdict(found), plan.is_judged, found.inside)
+
+
+def _conclude(files: list[Path], verdict: str, judged: bool, inside: bool) -> None:
     for file in files:
         say(f"written: {file} ({file.stat().st_size / 1e6:.1f} MB)")
-    say(encoding_verdict(found))
-    if plan.is_judged and not found.inside:
+    say(verdict)
+    if judged and not inside:
         raise typer.Exit(OUTSIDE)
 
 

@@ -57,9 +57,7 @@ def unit_entries(values: NDArray[np.floating], comparison: Comparison) -> Array:
 
     Of Kendall's tau there are none: those of Spearman's rho.
     """
-    found = _aligned(values, comparison)
-    length = np.linalg.norm(found, axis=-1, keepdims=True)
-    return np.asarray(np.divide(found, length, out=np.zeros_like(found), where=length > 0))
+    return _at_length_1(_aligned(values, comparison))
 
 
 def noise_ceiling(
@@ -98,11 +96,15 @@ def _aligned(values: NDArray[np.floating], comparison: Comparison) -> Array:
     """Return ranks minus their mean; for cosine the values, at length 1."""
     values = np.asarray(values, np.float64)
     if comparison == "cosine":
-        length = np.linalg.norm(values, axis=-1, keepdims=True)
-        return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0))
+        return _at_length_1(values)
     from scipy.stats import rankdata
 
     return np.asarray(rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
+
+
+def _at_length_1(values: NDArray[np.floating]) -> Array:
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0))
 
 
 def _tau(a: Array, b: Array) -> float:

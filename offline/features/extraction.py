@@ -11,7 +11,6 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from offline.features.network import FeatureNetwork
 from offline.features.pictures import StimulusPicture, decoded, file_bytes
 from offline.features.sole_writer import sole_writer
 from offline.features.store import FeatureFile, open_features
-from offline.features.store_writing import SpaceLayout, StoreWriter, stimuli_per_piece
+from offline.features.store_writing import SpaceLayout, StoreWriter, stimuli_per_piece, time_text
 from offline.scheduling.fewer_at_once import FewerAtOnce
 from offline.scheduling.memory import size_text
 from offline.scheduling.workers import Workers
@@ -130,7 +129,7 @@ def extract(
             "device": device,
             **network.provenance,
         },
-        run={"started": _now(), "command": command},
+        run={"started": time_text(), "command": command},
     )
     with sole_writer(out):
         digests = writer.kept(stage)
@@ -149,7 +148,7 @@ def extract(
                         writer.write(done.piece, done.values)
                     digests[done.piece] = done.digests
                     shown(len(writer.rows(done.piece)))
-        writer.finish(digests, {"finished": _now()})
+        writer.finish(digests, {"finished": time_text()})
     return open_features(out)
 
 
@@ -249,7 +248,3 @@ def _at_once(
             "Give more, or a smaller --batch."
         )
     return n
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,7 +7,6 @@ that are held already. Must not know recordings: who has latents of them gives a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from offline.features.feature_space import ArrayFeatures
 from offline.features.pictures import split_of
 from offline.features.sole_writer import sole_writer
 from offline.features.store import FeatureFile, open_features
-from offline.features.store_writing import SpaceLayout, StoreWriter
+from offline.features.store_writing import SpaceLayout, StoreWriter, time_text
 from offline.stages import Stage
 from offline.stimuli.synthesis.stimulus_file import StimulusSet
 
@@ -102,7 +101,7 @@ def write_feature_file(
             "sha256": [""] * len(ids) if sha256 is None else sha256,
         },
         provenance=provenance,
-        run={"started": _now(), "command": command},
+        run={"started": time_text(), "command": command},
     )
     with sole_writer(out):
         digests = writer.kept(stage)
@@ -118,7 +117,7 @@ def write_feature_file(
             if piece not in digests:
                 writer.write(piece, values)
             digests[piece] = made
-        writer.finish(digests, {"finished": _now()})
+        writer.finish(digests, {"finished": time_text()})
     return open_features(out)
 
 
@@ -129,7 +128,3 @@ def _check_ids(out: Path, spaces: Sequence[ArrayFeatures]) -> None:
     if len(set(ids)) != len(ids):
         twice = next(i for k, i in enumerate(ids) if i in ids[:k])
         raise FeatureError(f"{out}: two stimuli are called {twice}, expected ids once each.")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -214,6 +215,11 @@ class StoreWriter:
             group.attrs.update({CONTENT_HASH: found, RUN: {**self._attributes[RUN], **run}})
         except OSError as error:
             raise cannot_write(self.path, error) from None
+
+
+def time_text() -> str:
+    """Return the time as a file's ``run`` has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def cannot_write(path: Path, error: OSError) -> FeatureError:

@@ -22,6 +22,7 @@ from offline.regression.folds import N_FOLDS, folds_by_stimulus
 
 pytestmark = pytest.mark.timeout(180)
 
+ROOT = Path(__file__).parents[3]
 N_TRAIN, N_TEST = 90, 40
 
 
@@ -250,6 +251,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from offline.encoding.banded import fit_banded_ridge
+from tests.own_memory import own_memory
 
 n, n_spaces, n_targets, dtype = *map(int, sys.argv[1:4]), sys.argv[4]
 rng = np.random.default_rng(0)
@@ -259,14 +261,10 @@ kept = np.eye(n_spaces)[:2]
 # Once small: what libraries take when they are first used is not counted.
 fit_banded_ridge([k[:40, :40] for k in kernels], responses[:40], candidates=kept, dtype=dtype)
 
-def status(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
-
 Path("/proc/self/clear_refs").write_text("5")
-before = status("VmRSS")
+before = own_memory("VmRSS")
 fit_banded_ridge(kernels, responses, candidates=kept, dtype=dtype)
-sys.stdout.write(str(status("VmHWM") - before))
+sys.stdout.write(str(own_memory() - before))
 """
 
 
@@ -275,6 +273,8 @@ sys.stdout.write(str(status("VmHWM") - before))
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_memory_is_what_is_counted():
     command = [sys.executable, "-c", MEASURED, "600", "4", "500", "float32"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=170)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=170, cwd=ROOT
+    )
     counted = banded_bytes(600, 4, 500, "float32")
     assert 0.25 * counted < int(done.stdout) < counted

@@ -18,6 +18,7 @@ from offline.stimuli.checkpoints.official import Checkpoint
 from tests.offline.stimuli.checkpoints.official_layout import Persistent, dumped
 from tests.offline.stimuli.checkpoints.tiny_network import tiny_bytes
 
+ROOT = Path(__file__).parents[4]
 _CANARY = Path("/nonexistent/canary")
 _quick = settings(
     max_examples=60,
@@ -136,10 +137,9 @@ import sys, time
 from pathlib import Path
 from b2g_rt.errors import CheckpointError
 from offline.stimuli.checkpoints.official import read_checkpoint
+from tests.own_memory import own_memory
 def peak():
-    # Not getrusage: what it says of a new process starts at the memory of the one that began it.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return own_memory() / 1024**2
 try: read_checkpoint(Path(sys.argv[1]))  # imports what is imported late
 except CheckpointError: pass
 for path in sorted(Path(sys.argv[2]).glob("*.pkl")):
@@ -165,6 +165,7 @@ def test_files_made_to_fill_the_memory_are_refused_within_bounds(tmp_path):
         text=True,
         timeout=170,
         check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split(";") for line in done.stdout.splitlines()]
